@@ -1,1 +1,5 @@
-//! Under construction.
+//! Puts gates on trial: specification, properties, subjects right and wrong,
+//! audit, and replay.
+#![forbid(unsafe_code)]
+
+pub mod real;

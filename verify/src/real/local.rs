@@ -1,0 +1,122 @@
+//! A private server process: random port, loopback only, nothing persisted.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::connection::{self, Connection};
+use super::{Error, Url};
+
+const BINARIES: [&str; 2] = ["redis-server", "valkey-server"];
+/// A port that was free a moment ago may be taken: try others.
+const ATTEMPTS: u32 = 5;
+const READY: Duration = Duration::from_secs(10);
+
+/// A running server; dropped, it is killed and its directory removed.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    binary: PathBuf,
+    url: Url,
+    // Removed when dropped, after the process has ended.
+    _directory: tempfile::TempDir,
+}
+
+impl Process {
+    pub(super) fn url(&self) -> Url {
+        self.url.clone()
+    }
+
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing in it is worth a graceful end; errors mean it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the first server binary found on the PATH.
+pub(super) fn start() -> Result<Process, String> {
+    let Some(binary) = BINARIES.iter().find_map(|name| on_path(name)) else {
+        return Err(format!("neither {} is on the PATH", BINARIES.join(" nor ")));
+    };
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        match launch(&binary) {
+            Ok(process) => return Ok(process),
+            Err(why) => last = why,
+        }
+    }
+    Err(format!("{} does not start: {last}", binary.display()))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file())
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for a real process")]
+fn launch(binary: &Path) -> Result<Process, String> {
+    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
+    let log = directory.path().join("log");
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|e| format!("no free port: {e}"))?
+        .port();
+    let child = Command::new(binary)
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .arg("--dir")
+        .arg(directory.path())
+        .arg("--logfile")
+        .arg(&log)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut process = Process {
+        child,
+        binary: binary.to_owned(),
+        url: Url::plain("127.0.0.1", port),
+        _directory: directory,
+    };
+    let start = Instant::now();
+    loop {
+        if let Ok(Some(status)) = process.child.try_wait() {
+            return Err(format!("it ended at once ({status}); {}", tail(&log)));
+        }
+        match is_ours(&process) {
+            Ok(true) => return Ok(process),
+            Ok(false) => return Err(format!("port {port} was taken by another server")),
+            Err(why) if start.elapsed() > READY => return Err(format!("{why}; {}", tail(&log))),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Whether the server that answers is the process we started, and not one that
+/// took the port in the meantime.
+fn is_ours(process: &Process) -> Result<bool, Error> {
+    let info = Connection::open(&process.url)?.info("server")?;
+    let id = connection::info_field(&info, "process_id");
+    Ok(id == Some(process.child.id().to_string().as_str()))
+}
+
+fn tail(log: &Path) -> String {
+    match fs::read_to_string(log) {
+        Ok(text) => match text.lines().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("its last words: {}", line.trim()),
+            None => "it said nothing".to_owned(),
+        },
+        Err(_) => "it wrote no log".to_owned(),
+    }
+}

@@ -1,0 +1,96 @@
+//! How a real server is found, started, used, and left as it was.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sluice_core::redis::{Command, Reply};
+use verify::real::{self, Connection, Server, Source, Want};
+
+fn main() {
+    let trials = vec![
+        real::trial("a server tells its version", |server| {
+            check(server.version().contains('.'), server.version())
+        }),
+        real::trial("a space removes its own keys and no others", space),
+        real::trial("an error reply is a reply", |server| {
+            let reply = server.connect()?.call(&Command::new("NONSENSE"))?;
+            check(matches!(reply, Reply::Error(_)), format!("{reply:?}"))
+        }),
+        real::trial("commands sent together are answered in order", pipelined),
+        real::trial(
+            "a URL to a server that was there already is not ours",
+            |server| {
+                let again = Server::find(&Want::Url(server.url()))?;
+                check(
+                    !again.is_ours() && *again.source() == Source::Url,
+                    "taken for ours",
+                )
+            },
+        ),
+        real::trial("a wrong password is said to be one", |server| {
+            let url = server.url().replace("redis://", "redis://:wrong@");
+            let missing = Server::find(&Want::Url(url)).expect_err("let in with a wrong password");
+            check(missing.to_string().contains("does not let us in"), missing)
+        }),
+        Trial::test("a private process ends with its owner", private),
+        Trial::test("a URL that nobody answers says so", || {
+            let missing = Server::find(&Want::Url("redis://127.0.0.1:1".into()))
+                .expect_err("nobody listens on port 1");
+            check(missing.to_string().contains("127.0.0.1:1"), missing)
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn check(holds: bool, otherwise: impl ToString) -> Result<(), Failed> {
+    if holds {
+        Ok(())
+    } else {
+        Err(otherwise.to_string().into())
+    }
+}
+
+fn space(server: &Server) -> Result<(), Failed> {
+    let mut connection = server.connect()?;
+    let kept = server.space()?;
+    connection.call(&Command::new("SET").arg(kept.key("kept")).arg("1"))?;
+    let mut mine = server.space()?;
+    for i in 0..1_200 {
+        connection.call(&Command::new("SET").arg(mine.key(&format!("{i}"))).arg("1"))?;
+    }
+    check(mine.keys()?.len() == 1_200, "not every key was found")?;
+    check(mine.prefix() != kept.prefix(), "two spaces share a prefix")?;
+    let pattern = format!("{}*", mine.prefix());
+    drop(mine);
+    let left = connection.call(&Command::new("KEYS").arg(pattern))?;
+    check(
+        left == Reply::Array(Vec::new()),
+        format!("left behind: {left:?}"),
+    )?;
+    let other = connection.call(&Command::new("GET").arg(kept.key("kept")))?;
+    check(other == Reply::bulk("1"), "another space's key was removed")
+}
+
+fn pipelined(server: &Server) -> Result<(), Failed> {
+    let mut connection = server.connect()?;
+    for i in 0..100 {
+        connection.send(&Command::new("ECHO").num(i))?;
+    }
+    for i in 0..100 {
+        let reply = connection.receive()?;
+        check(reply.as_int() == Some(i), format!("{reply:?} for {i}"))?;
+    }
+    Ok(())
+}
+
+fn private() -> Result<(), Failed> {
+    // Without a binary the reason must say so; that is all there is to check.
+    let server = match Server::find(&Want::Local) {
+        Ok(server) => server,
+        Err(missing) => return check(missing.to_string().contains("PATH"), missing),
+    };
+    let url: real::Url = server.url().parse()?;
+    check(server.is_ours(), "a server we started is not ours")?;
+    let mut connection = Connection::open(&url)?;
+    drop(server);
+    let gone = connection.call(&Command::new("PING")).is_err() && Connection::open(&url).is_err();
+    check(gone, "the server outlived its owner")
+}
