@@ -28,6 +28,8 @@ mod machine;
 mod observe;
 mod slab;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use config::{CLASSES, Class, Config, ConfigError, Presence};
