@@ -4,10 +4,17 @@
 //! pause, clock step: whatever is not determined is asked of a [`Chooser`], as a
 //! decision with a label that says what it means. Strategies answer; the log of
 //! answers is the run.
+//!
+//! Four questions, not one: a strategy that explores every schedule forks on
+//! [`Chooser::pick`] and [`Chooser::weigh`], cuts [`Chooser::draw`] into classes,
+//! and replaces [`Chooser::sample`] by a constant. With a single "give me a
+//! random number" it could not tell an order of events from a delay.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::dist::Dist;
 
 /// What a decision, or one alternative of it, is about. Small and `Copy`: it
 /// is made millions of times and printed rarely.
@@ -15,68 +22,152 @@ use serde::{Deserialize, Serialize};
 pub struct Label {
     /// What happens.
     pub kind: Kind,
-    /// Which host it happens to.
+    /// Which host it happens to; [`Label::SERVER`] for the server itself.
     pub host: u16,
     /// Which actor on the host.
     pub actor: u16,
-    /// How many times this (kind, host, actor) has come up before: decisions
-    /// are keyed by meaning, not by their index in the run.
+    /// Tells this one from others of the same (kind, host, actor): the number
+    /// of the frame among all that its actor sent, of the connection among its
+    /// connections, or how often the kind has come up before. Decisions are
+    /// keyed by meaning, not by their index in the run.
     pub occurrence: u32,
+}
+
+impl Label {
+    /// Stands for the server where a host is named.
+    pub const SERVER: u16 = u16::MAX;
+
+    /// A label; see the fields.
+    #[must_use]
+    pub const fn new(kind: Kind, host: u16, actor: u16, occurrence: u32) -> Self {
+        Self {
+            kind,
+            host,
+            actor,
+            occurrence,
+        }
+    }
 }
 
 /// The kinds of decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Which of the enabled events is next.
+    /// Which of the enabled events is next; among faults: none of them.
     Next,
+    /// A connection is made, or refused.
+    Connect,
     /// The server executes the next command of a connection.
     Execute,
+    /// The server learns that a connection has ended.
+    HangUp,
     /// The client receives the next reply.
     Deliver,
+    /// The client learns that a connection has ended.
+    Loss,
     /// A message of a subscription is received.
     Publish,
     /// A timer fires.
     Wake,
     /// The application acts (arrives, uses, leaves).
     Act,
-    /// Network delay, in nanoseconds.
+    /// Network delay or service time, in nanoseconds.
     Delay,
+    /// Time until the next fault, and which fault that is.
+    Fault,
     /// A connection is cut, after so many bytes in flight.
     Cut,
     /// A connection stalls, for so many nanoseconds.
     Stall,
     /// A host is cut off from the server, for so many nanoseconds.
     Partition,
+    /// The server refuses new connections of a host, for so many nanoseconds.
+    Refuse,
+    /// The network of a host works again.
+    Mend,
     /// A process crashes; it restarts after so many nanoseconds.
     Crash,
+    /// A crashed process starts again.
+    Restart,
     /// A process stands still for so many nanoseconds.
     Pause,
-    /// A clock steps.
+    /// A paused process goes on.
+    Resume,
+    /// A host's clock steps.
     ClockStep,
+    /// The server's clock steps.
+    ServerClockStep,
     /// The server's script cache is flushed.
     ScriptFlush,
-    /// The server restarts.
+    /// The server restarts with all its data.
     ServerRestart,
+    /// The server restarts with none of its data.
+    ServerWipe,
+    /// The server is up again.
+    ServerStart,
+    /// The time of faults is over, everything heals.
+    Heal,
     /// A value drawn while the scenario is set up.
     Setup,
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} {}.{} #{}",
-            self.kind, self.host, self.actor, self.occurrence
-        )
+        if self.host == Self::SERVER {
+            write!(f, "{:?} server #{}", self.kind, self.occurrence)
+        } else {
+            write!(
+                f,
+                "{:?} {}.{} #{}",
+                self.kind, self.host, self.actor, self.occurrence
+            )
+        }
     }
 }
 
 /// Answers every non-deterministic choice of a run.
 pub trait Chooser {
-    /// Picks one of `options` (never empty) by index.
+    /// Picks one of `options` (never empty) by index: an order of events.
     fn pick(&mut self, options: &[Label]) -> usize;
 
     /// Draws a number from `0..bound` (`bound` ≥ 1) for a magnitude or a chance.
     fn draw(&mut self, what: Label, bound: u64) -> u64;
+
+    /// Picks one of `options` by index, each as likely as its weight; one of
+    /// weight 0 is never picked. The weights' sum is at least 1.
+    fn weigh(&mut self, options: &[Label], weights: &[u32]) -> usize {
+        debug_assert_eq!(options.len(), weights.len());
+        let total = weights.iter().map(|w| u64::from(*w)).sum::<u64>();
+        let mut at = self.draw(options[0], total.max(1));
+        for (i, weight) in weights.iter().enumerate() {
+            match at.checked_sub(u64::from(*weight)) {
+                Some(rest) => at = rest,
+                None => return i,
+            }
+        }
+        options.len() - 1
+    }
+
+    /// A duration in nanoseconds from a distribution.
+    fn sample(&mut self, what: Label, dist: Dist) -> u64 {
+        dist.sample(|bound| self.draw(what, bound))
+    }
+}
+
+impl<C: Chooser + ?Sized> Chooser for &mut C {
+    fn pick(&mut self, options: &[Label]) -> usize {
+        (**self).pick(options)
+    }
+
+    fn draw(&mut self, what: Label, bound: u64) -> u64 {
+        (**self).draw(what, bound)
+    }
+
+    fn weigh(&mut self, options: &[Label], weights: &[u32]) -> usize {
+        (**self).weigh(options, weights)
+    }
+
+    fn sample(&mut self, what: Label, dist: Dist) -> u64 {
+        (**self).sample(what, dist)
+    }
 }

@@ -1,0 +1,47 @@
+//! What the world needs of a server.
+//!
+//! The server of a run is the simulated Redis. The world asks so little of it
+//! that its own tests run against a store of twenty lines, and a failure there
+//! is a failure of the world.
+
+use core::fmt::Debug;
+
+use sluice_core::redis::{Command, Reply};
+
+/// One connection, as the server sees it. Never used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// A server: executes commands one at a time, without waiting and without a
+/// clock of its own.
+pub trait Store: Clone + Debug {
+    /// What is shared between all servers and takes no part in their state,
+    /// such as compiled scripts.
+    type Engine;
+
+    /// Executes one command. `now_us`: microseconds since 1970 by the
+    /// server's clock, which may run backwards.
+    fn execute(
+        &mut self,
+        engine: &Self::Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Reply;
+
+    /// The next message for a subscriber, in order; `None` once drained.
+    fn poll_push(&mut self) -> Option<(SessionId, Reply)>;
+
+    /// The connection has ended.
+    fn disconnect(&mut self, session: SessionId);
+
+    /// Forgets all cached scripts.
+    fn flush_scripts(&mut self);
+
+    /// The process ends and starts again: sessions and cached scripts are
+    /// gone, and unless `keep_data`, all keys are.
+    fn restart(&mut self, keep_data: bool);
+
+    /// Identity of the logical state.
+    fn digest(&self) -> u64;
+}

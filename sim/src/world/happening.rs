@@ -1,0 +1,220 @@
+//! What a step did, with enough in it for traces, timelines and properties.
+
+use sluice_core::client::{Event, Failure, RequestId};
+use sluice_core::redis::{Bytes, Command, Reply};
+
+use super::fault::FaultKind;
+
+/// An actor on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActorId {
+    /// The host's number.
+    pub host: u16,
+    /// The actor's number on it.
+    pub actor: u16,
+}
+
+/// One thing that happened, at [`super::World::now`] of its step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Happening {
+    /// A connection of an actor was made.
+    Connected {
+        /// Whose.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+    },
+    /// A connection could not be made.
+    Refused {
+        /// Whose.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+    },
+    /// The server executed a command.
+    Executed {
+        /// Who had sent it.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+        /// The client's name for it; `None` for what the driver sends by
+        /// itself (`SUBSCRIBE`).
+        request: Option<RequestId>,
+        /// What was executed.
+        command: Command,
+        /// What the server answered.
+        reply: Reply,
+        /// When the client had sent it.
+        sent_ns: u64,
+    },
+    /// A client received a reply.
+    Delivered {
+        /// Who.
+        who: ActorId,
+        /// To which request.
+        request: RequestId,
+        /// What it says.
+        reply: Reply,
+        /// When the request had been sent.
+        sent_ns: u64,
+    },
+    /// A client was told that a request will not be answered.
+    Lost {
+        /// Who.
+        who: ActorId,
+        /// Which request.
+        request: RequestId,
+        /// What is known of it.
+        failure: Failure,
+        /// When the request had been sent.
+        sent_ns: u64,
+    },
+    /// A command was lost on its way: it will never be executed.
+    CommandLost {
+        /// Who had sent it.
+        who: ActorId,
+        /// The client's name for it.
+        request: Option<RequestId>,
+        /// What it was.
+        command: Command,
+    },
+    /// A command was executed and its reply was lost on its way.
+    ReplyLost {
+        /// Who would have got it.
+        who: ActorId,
+        /// The client's name for the request.
+        request: Option<RequestId>,
+        /// What it said.
+        reply: Reply,
+    },
+    /// A subscription is in place.
+    Subscribed {
+        /// Whose.
+        who: ActorId,
+    },
+    /// A subscription is gone.
+    Unsubscribed {
+        /// Whose.
+        who: ActorId,
+    },
+    /// A client received a message.
+    Message {
+        /// Who.
+        who: ActorId,
+        /// What it says.
+        payload: Bytes,
+    },
+    /// The server learned that a connection has ended.
+    HungUp {
+        /// Whose it was.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+    },
+    /// A deadline of an actor was reached.
+    Woke {
+        /// Who.
+        who: ActorId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A client told its application something.
+    Told {
+        /// Who.
+        who: ActorId,
+        /// What.
+        event: Event,
+    },
+    /// Fault: a connection was cut.
+    Cut {
+        /// Whose.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+        /// Bytes that still reach the server.
+        up_bytes: u64,
+        /// Bytes that still reach the client.
+        down_bytes: u64,
+    },
+    /// Fault: a connection carries nothing for a while.
+    Stalled {
+        /// Whose.
+        who: ActorId,
+        /// Number among the actor's connections.
+        connection: u32,
+        /// Until when.
+        until_ns: u64,
+    },
+    /// Fault: a host is cut off from the server.
+    Partitioned {
+        /// Which.
+        host: u16,
+        /// Until when.
+        until_ns: u64,
+    },
+    /// A host is connected again.
+    Mended {
+        /// Which.
+        host: u16,
+    },
+    /// Fault: the server refuses new connections of a host.
+    Refusing {
+        /// Which.
+        host: u16,
+        /// Until when.
+        until_ns: u64,
+    },
+    /// Fault: a process stands still.
+    Paused {
+        /// On which host.
+        host: u16,
+        /// Until when.
+        until_ns: u64,
+    },
+    /// A paused process goes on.
+    Resumed {
+        /// On which host.
+        host: u16,
+    },
+    /// Fault: a process died.
+    Crashed {
+        /// On which host.
+        host: u16,
+        /// When it will start again.
+        until_ns: u64,
+    },
+    /// A process started again.
+    Restarted {
+        /// On which host.
+        host: u16,
+    },
+    /// Fault: a host's clock stepped.
+    ClockStepped {
+        /// Which.
+        host: u16,
+        /// By how much.
+        by_ns: i64,
+    },
+    /// Fault: the server's clock stepped.
+    ServerClockStepped {
+        /// By how much.
+        by_us: i64,
+    },
+    /// Fault: the server forgot its cached scripts.
+    ScriptsFlushed,
+    /// Fault: the server went down, with all its connections.
+    ServerStopped {
+        /// [`FaultKind::ServerRestart`] if it keeps its data, or
+        /// [`FaultKind::ServerWipe`].
+        kind: FaultKind,
+        /// When it will be up again.
+        until_ns: u64,
+    },
+    /// The server is up again.
+    ServerStarted {
+        /// Until when it answers `-LOADING`.
+        loading_until_ns: u64,
+    },
+    /// The time of faults is over, and everything has healed.
+    Healed,
+}
