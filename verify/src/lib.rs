@@ -2,4 +2,6 @@
 //! audit, and replay.
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 pub mod real;
+pub mod report;
