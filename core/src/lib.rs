@@ -30,5 +30,6 @@ extern crate alloc;
 
 pub mod client;
 pub mod redis;
+pub mod script;
 pub mod slots;
 pub mod time;
