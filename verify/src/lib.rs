@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod evidence;
+pub mod model;
 pub mod real;
 pub mod report;
