@@ -229,8 +229,8 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Removes every trace of an unlinked place.
     #[inline]
     pub(super) fn forget(&mut self, slot: Slot) {
-        let place = self.places.remove(slot);
-        let hash = self.seed.hash(&place.id);
+        let hash = self.places.get(slot).hash;
+        self.places.remove(slot);
         match self.index.find_entry(hash, |&other| other == slot) {
             Ok(entry) => {
                 entry.remove();
@@ -251,9 +251,17 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.ended.set(slot, until, less);
     }
 
-    /// Computes the next deadline of a place in line.
+    /// Sets the next deadline of a place in line.
     #[inline]
     pub(super) fn refresh_due(&mut self, slot: Slot) {
+        let at = self.next_due(slot);
+        let less = by_id(&self.places);
+        self.due.set(slot, at, less);
+    }
+
+    /// The next deadline of a place in line, from what its record says.
+    #[inline]
+    pub(super) fn next_due(&self, slot: Slot) -> Option<StoreTime> {
         let place = self.places.get(slot);
         let waiting = place.state == State::Waiting;
         let (config, joined_at, heard_at) = (&self.config, place.joined_at, place.heard_at);
@@ -266,11 +274,10 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
                 abandon
             }
         });
-        let less = by_id(&self.places);
-        self.due.set(slot, least(wait, silence), less);
+        least(wait, silence)
     }
 
-    /// Computes the deadline of a claimed place.
+    /// Sets the deadline of a claimed place.
     #[inline]
     pub(super) fn refresh_held(&mut self, slot: Slot) {
         if let State::Held {

@@ -86,6 +86,8 @@ pub struct Slots<Id> {
 #[derive(Clone, Debug)]
 pub(super) struct Place<Id> {
     pub(super) id: Id,
+    /// Of the id, so that it is computed once.
+    pub(super) hash: u64,
     pub(super) nonce: Nonce,
     pub(super) order: u64,
     pub(super) joined_at: StoreTime,
@@ -335,7 +337,9 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
 
     #[inline]
     fn begin(&mut self, now: StoreTime) {
-        self.events.clear();
+        if !self.events.is_empty() {
+            self.events.clear();
+        }
         self.expire(now);
     }
 
@@ -405,6 +409,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         let order = self.take_order(class);
         let slot = self.places.insert(Place {
             id,
+            hash,
             nonce,
             order,
             joined_at: now,
@@ -449,6 +454,11 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     ) -> Reply {
         if self.waiting.is_empty() {
             self.promoted_at = None;
+            if self.held < self.config.capacity && self.next_due(slot).is_none_or(|at| at > now) {
+                // It would be put in line only to be taken out of it again.
+                let outcome = self.admit(now, slot);
+                return self.settle(now, outcome);
+            }
         }
         let order = self.places.get(slot).order;
         self.waiting.insert(order, slot);
@@ -473,6 +483,20 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
         let outcome = self.answer(now, caller);
         self.settle(now, outcome)
+    }
+
+    /// Grants a newcomer that finds a free slot and nobody in line: what
+    /// promoting and claiming it would come to.
+    #[inline]
+    fn admit(&mut self, now: StoreTime, slot: Slot) -> Outcome {
+        self.fence += 1;
+        self.held += 1;
+        self.claim(now, slot, self.fence);
+        Outcome::Granted {
+            fence: self.fence,
+            ttl_ms: self.ttl_ms(now, slot),
+            wait_ms: 0,
+        }
     }
 
     fn reject(&mut self, now: StoreTime, why: Rejected) -> Reply {
@@ -531,6 +555,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
         let slot = self.places.insert(Place {
             id: id.clone(),
+            hash,
             nonce,
             order: 0,
             joined_at: now,
@@ -562,9 +587,9 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
 
     #[inline]
     fn index_insert(&mut self, hash: u64, slot: Slot) {
-        let (places, seed) = (&self.places, self.seed);
+        let places = &self.places;
         self.index
-            .insert_unique(hash, slot, |&slot| seed.hash(&places.get(slot).id));
+            .insert_unique(hash, slot, |&slot| places.get(slot).hash);
     }
 
     #[inline]
