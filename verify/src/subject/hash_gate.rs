@@ -1,0 +1,455 @@
+//! The gates that went wrong in the field: a hash of sessions, and a list of
+//! those who wait beside it.
+//!
+//! One machine, two switches. [`Door`]: is the cap checked and the session
+//! written in two round trips (the original, B01), or by one script (the first
+//! fix)? [`Activation`]: how does a leaver let in whom it popped off the queue?
+//! Everything else — the push after the decision (B02), leaving in three steps
+//! (B03, B04), retries without a nonce (B05) — both have in common.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sluice_core::client::{Ask, Client, Event, Failure, Input, Output, RequestId};
+use sluice_core::redis::{Command, Reply};
+use sluice_core::slots::{Fence, Rejected};
+use sluice_core::time::LocalTime;
+
+/// The first fix: the cap is checked and the session written in one step.
+/// KEYS: sessions. ARGV: cap, id. Reply: 1 admitted (or already in), 0 full.
+pub const CAP_SCRIPT: &str = include_str!("cap.lua");
+
+/// How the cap is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// `HLEN`, look, `HSET`.
+    TwoRoundTrips,
+    /// [`CAP_SCRIPT`].
+    Script,
+}
+
+/// What a leaver does with the id it popped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `HSET`, whoever came in meanwhile.
+    Unconditional,
+    /// Through [`CAP_SCRIPT`] again; when that says full, the id is gone.
+    Reentry,
+}
+
+/// What all clients of one such gate share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// How the cap is checked.
+    pub door: Door,
+    /// How the next one is let in.
+    pub activation: Activation,
+    /// Most sessions.
+    pub cap: u32,
+    /// The hash of sessions.
+    pub sessions: String,
+    /// The list of waiters.
+    pub queue: String,
+    /// How often a waiter looks, in milliseconds.
+    pub poll_ms: u64,
+    /// Pause before a failed command is sent again, in milliseconds.
+    pub retry_ms: u64,
+}
+
+/// What the machine awaits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum State {
+    Outside,
+    /// The reply to `HLEN`.
+    Count,
+    /// The reply to `HSET` or the script.
+    Enter,
+    /// The reply to `RPUSH`.
+    Push,
+    /// The next look.
+    Queued,
+    /// The reply to `HEXISTS`.
+    Look,
+    Inside,
+    /// The reply to `HDEL`.
+    Leave,
+    /// The reply to `LPOP`.
+    Pop,
+    /// The reply to the popped one's `HSET` or script.
+    Activate,
+    /// The reply to `LREM`: leaving the queue.
+    Unqueue,
+}
+
+/// One client of such a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HashGate {
+    settings: Arc<Settings>,
+    id: String,
+    state: State,
+    waits: bool,
+    cancelling: bool,
+    /// What awaits its reply, to be sent again if it fails.
+    outstanding: Option<(RequestId, Command)>,
+    sent: u64,
+    retry_at: Option<LocalTime>,
+    look_at: Option<LocalTime>,
+    outputs: VecDeque<Output>,
+}
+
+impl HashGate {
+    /// A client with this id, outside the gate.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, id: impl Into<String>) -> Self {
+        Self {
+            settings,
+            id: id.into(),
+            state: State::Outside,
+            waits: true,
+            cancelling: false,
+            outstanding: None,
+            sent: 0,
+            retry_at: None,
+            look_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    fn send(&mut self, state: State, command: Command) {
+        self.state = state;
+        self.sent += 1;
+        let request = RequestId(self.sent);
+        self.outstanding = Some((request, command.clone()));
+        self.retry_at = None;
+        self.outputs.push_back(Output::Send { request, command });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Tell(event));
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match (ask, &self.state) {
+            (Ask::Acquire | Ask::TryAcquire, State::Outside) => {
+                self.waits = ask == Ask::Acquire;
+                self.cancelling = false;
+                self.knock();
+            }
+            (Ask::Release | Ask::Cancel, State::Inside) => {
+                self.cancelling = ask == Ask::Cancel;
+                self.leave();
+            }
+            (Ask::Cancel, State::Outside) => self.tell(Event::Cancelled),
+            // A cancel under way is carried out when the reply is in.
+            (Ask::Cancel, State::Queued) => {
+                self.cancelling = true;
+                self.unqueue();
+            }
+            (Ask::Cancel, _) => self.cancelling = true,
+            (Ask::Touch | Ask::Acquire | Ask::TryAcquire | Ask::Release, _) => {}
+        }
+    }
+
+    fn knock(&mut self) {
+        match self.settings.door {
+            Door::TwoRoundTrips => {
+                let count = Command::new("HLEN").arg(&self.settings.sessions);
+                self.send(State::Count, count);
+            }
+            Door::Script => {
+                let enter = self.through_the_script(&self.id);
+                self.send(State::Enter, enter);
+            }
+        }
+    }
+
+    fn through_the_script(&self, id: &str) -> Command {
+        Command::new("EVAL")
+            .arg(CAP_SCRIPT)
+            .num(1)
+            .arg(&self.settings.sessions)
+            .num(u64::from(self.settings.cap))
+            .arg(id)
+    }
+
+    fn write_session(&self, id: &str) -> Command {
+        Command::new("HSET")
+            .arg(&self.settings.sessions)
+            .arg(id)
+            .arg("active")
+    }
+
+    fn leave(&mut self) {
+        let leave = Command::new("HDEL")
+            .arg(&self.settings.sessions)
+            .arg(&self.id);
+        self.send(State::Leave, leave);
+    }
+
+    fn unqueue(&mut self) {
+        let unqueue = Command::new("LREM")
+            .arg(&self.settings.queue)
+            .num(0)
+            .arg(&self.id);
+        self.send(State::Unqueue, unqueue);
+    }
+
+    fn admitted(&mut self) {
+        if self.cancelling {
+            self.leave();
+            return;
+        }
+        self.state = State::Inside;
+        self.tell(Event::Granted {
+            fence: 0,
+            until: None,
+            wait_ms: 0,
+        });
+    }
+
+    fn turned_away(&mut self) {
+        if self.cancelling {
+            self.outside(Event::Cancelled);
+        } else if self.waits {
+            let push = Command::new("RPUSH")
+                .arg(&self.settings.queue)
+                .arg(&self.id);
+            self.send(State::Push, push);
+        } else {
+            self.outside(Event::Rejected(Rejected::Busy));
+        }
+    }
+
+    fn outside(&mut self, event: Event) {
+        self.state = State::Outside;
+        self.cancelling = false;
+        self.tell(event);
+    }
+
+    fn gone(&mut self) {
+        let event = if self.cancelling {
+            Event::Cancelled
+        } else {
+            Event::Released
+        };
+        self.outside(event);
+    }
+
+    fn replied(&mut self, now: LocalTime, reply: &Reply) {
+        if let Reply::Error(text) = reply {
+            self.tell(Event::Trouble(String::from_utf8_lossy(text).into()));
+            self.retry_at = Some(now.plus_ms(self.settings.retry_ms));
+            return;
+        }
+        self.outstanding = None;
+        let number = reply.as_int().unwrap_or(0);
+        match self.state {
+            State::Count if number < i64::from(self.settings.cap) => {
+                let write = self.write_session(&self.id);
+                self.send(State::Enter, write);
+            }
+            State::Count => self.turned_away(),
+            State::Enter if self.settings.door == Door::Script && number == 0 => self.turned_away(),
+            State::Enter => self.admitted(),
+            State::Push if self.cancelling => self.unqueue(),
+            State::Push => {
+                self.tell(Event::Waiting {
+                    position: u64::try_from(number).unwrap_or(0),
+                });
+                self.wait(now);
+            }
+            State::Look if number == 1 => self.admitted(),
+            State::Look if self.cancelling => self.unqueue(),
+            State::Look => self.wait(now),
+            State::Leave => {
+                let pop = Command::new("LPOP").arg(&self.settings.queue);
+                self.send(State::Pop, pop);
+            }
+            State::Pop => match reply.as_bytes() {
+                None => self.gone(),
+                Some(popped) => {
+                    let popped = String::from_utf8_lossy(popped).into_owned();
+                    let activate = match self.settings.activation {
+                        Activation::Unconditional => self.write_session(&popped),
+                        Activation::Reentry => self.through_the_script(&popped),
+                    };
+                    self.send(State::Activate, activate);
+                }
+            },
+            State::Activate => self.gone(),
+            // Popped already: somebody is just letting us in.
+            State::Unqueue if number == 0 => self.leave(),
+            State::Unqueue => self.outside(Event::Cancelled),
+            State::Outside | State::Queued | State::Inside => {}
+        }
+    }
+
+    fn wait(&mut self, now: LocalTime) {
+        self.state = State::Queued;
+        self.look_at = Some(now.plus_ms(self.settings.poll_ms));
+    }
+}
+
+impl Client for HashGate {
+    fn handle(&mut self, now: LocalTime, input: Input) {
+        match input {
+            Input::Ask(ask) => self.ask(ask),
+            Input::Reply(request, reply) => {
+                if self
+                    .outstanding
+                    .as_ref()
+                    .is_some_and(|(r, _)| *r == request)
+                {
+                    self.replied(now, &reply);
+                }
+            }
+            Input::Failed(request, Failure::NotSent | Failure::Unknown) => {
+                if self
+                    .outstanding
+                    .as_ref()
+                    .is_some_and(|(r, _)| *r == request)
+                {
+                    self.retry_at = Some(now.plus_ms(self.settings.retry_ms));
+                }
+            }
+            Input::Subscribed | Input::Unsubscribed | Input::Message(_) => {}
+            Input::Wake => {}
+        }
+        if self.retry_at.is_some_and(|at| at <= now)
+            && let Some((_, command)) = self.outstanding.take()
+        {
+            let state = self.state.clone();
+            self.send(state, command);
+        }
+        if self.state == State::Queued && self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            let look = Command::new("HEXISTS")
+                .arg(&self.settings.sessions)
+                .arg(&self.id);
+            self.send(State::Look, look);
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<(LocalTime, &'static str)> {
+        if let Some(at) = self.retry_at {
+            return Some((at, "send again"));
+        }
+        let at = self.look_at.filter(|_| self.state == State::Queued)?;
+        Some((at, "look whether let in"))
+    }
+
+    fn belief(&self, _now: LocalTime) -> Option<Fence> {
+        (self.state == State::Inside).then_some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(door: Door, activation: Activation, cap: u32) -> Arc<Settings> {
+        Arc::new(Settings {
+            door,
+            activation,
+            cap,
+            sessions: "sessions".into(),
+            queue: "queue".into(),
+            poll_ms: 100,
+            retry_ms: 50,
+        })
+    }
+
+    fn sent(client: &mut HashGate) -> (RequestId, String) {
+        loop {
+            match client.poll_output().expect("something is sent") {
+                Output::Send { request, command } => return (request, format!("{command:?}")),
+                _ => continue,
+            }
+        }
+    }
+
+    fn told(client: &mut HashGate) -> Event {
+        loop {
+            match client.poll_output().expect("something is told") {
+                Output::Tell(event) => return event,
+                _ => continue,
+            }
+        }
+    }
+
+    const T0: LocalTime = LocalTime(0);
+
+    #[test]
+    fn two_clients_that_count_before_either_writes_both_get_in() {
+        let settings = settings(Door::TwoRoundTrips, Activation::Unconditional, 1);
+        let mut clients = [
+            HashGate::new(settings.clone(), "a"),
+            HashGate::new(settings, "b"),
+        ];
+        for client in &mut clients {
+            client.handle(T0, Input::Ask(Ask::Acquire));
+            let (request, text) = sent(client);
+            assert_eq!(text, "HLEN sessions");
+            client.handle(T0, Input::Reply(request, Reply::Int(0)));
+        }
+        for client in &mut clients {
+            let (request, text) = sent(client);
+            assert!(text.starts_with("HSET sessions"), "{text}");
+            client.handle(T0, Input::Reply(request, Reply::Int(1)));
+            assert!(matches!(told(client), Event::Granted { .. }));
+            assert_eq!(client.belief(T0), Some(0));
+        }
+    }
+
+    #[test]
+    fn a_leaver_pops_and_lets_in_in_three_steps() {
+        let settings = settings(Door::Script, Activation::Reentry, 1);
+        let mut client = HashGate::new(settings, "a");
+        client.handle(T0, Input::Ask(Ask::Acquire));
+        let (request, _) = sent(&mut client);
+        client.handle(T0, Input::Reply(request, Reply::Int(1)));
+        client.handle(T0, Input::Ask(Ask::Release));
+        for (expected, reply) in [
+            ("HDEL sessions a", Reply::Int(1)),
+            ("LPOP queue", Reply::bulk("b")),
+            ("EVAL", Reply::Int(0)),
+        ] {
+            let (request, text) = sent(&mut client);
+            assert!(text.starts_with(expected), "{text}");
+            client.handle(T0, Input::Reply(request, reply));
+        }
+        assert_eq!(
+            told(&mut client),
+            Event::Released,
+            "b is lost and nobody says so"
+        );
+    }
+
+    #[test]
+    fn a_failed_command_is_sent_again_and_a_waiter_looks() {
+        let settings = settings(Door::Script, Activation::Unconditional, 1);
+        let mut client = HashGate::new(settings, "a");
+        client.handle(T0, Input::Ask(Ask::Acquire));
+        let (request, first) = sent(&mut client);
+        client.handle(T0, Input::Failed(request, Failure::Unknown));
+        let (at, _) = client.deadline().expect("a retry is due");
+        client.handle(at, Input::Wake);
+        let (request, again) = sent(&mut client);
+        assert_eq!(first, again);
+        client.handle(at, Input::Reply(request, Reply::Int(0)));
+        let (request, push) = sent(&mut client);
+        assert_eq!(push, "RPUSH queue a");
+        client.handle(at, Input::Reply(request, Reply::Int(3)));
+        assert_eq!(told(&mut client), Event::Waiting { position: 3 });
+        let (at, _) = client.deadline().expect("a look is due");
+        client.handle(at, Input::Wake);
+        let (request, look) = sent(&mut client);
+        assert_eq!(look, "HEXISTS sessions a");
+        client.handle(at, Input::Reply(request, Reply::Int(1)));
+        assert!(matches!(told(&mut client), Event::Granted { .. }));
+    }
+}
