@@ -19,6 +19,8 @@ use crate::redis::{Bytes, Command, Reply};
 use crate::slots::{Ended, Fence, Rejected};
 use crate::time::LocalTime;
 
+pub mod slots;
+
 /// Which of the client's connections. Commands on one connection are executed
 /// in order and answered in order; across connections nothing is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
