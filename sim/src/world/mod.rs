@@ -1,10 +1,575 @@
 //! One run of hosts, connections and a server, in which every gap between two
 //! steps is a decision.
+//!
+//! # The idea
+//!
+//! A world is a value: a clock, some hosts, the connections between them and
+//! one server. [`World::step`] lets exactly one thing happen: a frame arrives,
+//! a command is executed, a timer fires, a fault strikes. Which one, and
+//! whatever else the world's state does not determine, is asked of a
+//! [`Chooser`]. So a run is its setup and its answers, and nothing else.
+//!
+//! # How to use it
+//!
+//! * Commands: [`World::step`] until `None` (nothing will ever happen again),
+//!   or until the caller has seen enough: programs that poll never end.
+//! * Getters: everything else. Properties look at [`World::server`] and
+//!   [`World::program`] between steps, and at what the step returned.
+//!
+//! # What is modelled, and what is not
+//!
+//! Each actor has at most one connection for commands and one for messages at
+//! a time; older ones live on while their bytes are in flight. Bytes keep their
+//! order within a connection and direction, and within a fault's limits they
+//! are late or lost, never corrupted, duplicated or reordered, because TCP does
+//! none of that. A lost `SUBSCRIBE` connection is made again by the world, as
+//! a driver would, without asking the machine. Flow control is not modelled: a
+//! client can always write.
+//!
+//! # Where to read next
+//!
+//! `agenda.rs` (what is due when), `link.rs` (one connection), `network.rs`
+//! (what connections do), `trouble.rs` (what faults do), `clock.rs`.
 
+mod agenda;
+mod clock;
 mod fault;
 mod happening;
+mod link;
+mod network;
 mod setup;
+mod trouble;
+
+use core::hash::{Hash, Hasher};
+use std::collections::VecDeque;
+
+use sluice_core::client::{Input, Output};
+use sluice_core::redis::Bytes;
+use sluice_core::time::LocalTime;
 
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
+
+use crate::choice::{Chooser, Kind, Label};
+use crate::digest::Digest;
+use crate::store::Store;
+use agenda::{Agenda, NEVER};
+use clock::Clock;
+use link::{Down, Link, Phase, Up};
+
+/// One run. See the module.
+#[derive(Clone, Debug)]
+pub struct World<P, S> {
+    // State.
+    now: u64,
+    mode: Mode,
+    faults: Faults,
+    epoch_us: u64,
+    /// The server's clock is ahead of true time by so much.
+    server_step_us: i64,
+    server: S,
+    server_up: bool,
+    server_up_at: u64,
+    loading_until: u64,
+    /// The server is busy until then.
+    server_free_at: u64,
+    next_fault: u64,
+    healed: bool,
+    hosts: Vec<Host<P>>,
+    links: Vec<Link>,
+    free_links: Vec<usize>,
+    sessions: u32,
+    /// What programs are still to be told in this step.
+    inbox: VecDeque<(ActorId, Input)>,
+    // Derived from the state.
+    agenda: Agenda,
+    // About the run, not part of its state.
+    fired: FiredFaults,
+    steps: u64,
+    digest: u64,
+    happenings: Vec<Happening>,
+    enabled: Vec<usize>,
+    options: Vec<Label>,
+}
+
+/// A host and what is wrong with it.
+#[derive(Clone, Debug, Hash)]
+struct Host<P> {
+    program: P,
+    clock: Clock,
+    actors: Vec<Actor>,
+    /// Down until then, after a crash.
+    crashed: Option<u64>,
+    /// Standing still until then.
+    paused: Option<u64>,
+    /// Cut off until then.
+    partitioned: Option<u64>,
+    /// New connections are refused until then.
+    refused_until: u64,
+}
+
+/// The driver of one actor: what it has to know between two calls.
+#[derive(Clone, Debug, Default, Hash)]
+struct Actor {
+    commands: Option<usize>,
+    messages: Option<usize>,
+    channel: Option<Bytes>,
+    subscribed: bool,
+    counts: Counts,
+}
+
+/// Numbers for labels. No part of the logical state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    frames: u32,
+    pushes: u32,
+    links: u32,
+    delays: u32,
+    wakes: u32,
+}
+
+impl Hash for Counts {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// What an event can come from. The order of sources is the order of ties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Heal,
+    Fault,
+    ServerStart,
+    /// The next deadline of a host's program.
+    Timer(usize),
+    /// A crashed process starts, a paused one goes on.
+    Process(usize),
+    /// A partition ends.
+    Mend(usize),
+    /// The first frame to the server.
+    Up(usize),
+    /// The first frame to the client, or the outcome of connecting.
+    Down(usize),
+}
+
+impl<P: Program, S: Store> World<P, S> {
+    /// A world at time 0. Nothing has happened yet; programs act by their
+    /// first deadlines.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 65,534 hosts.
+    #[must_use]
+    pub fn new(setup: Setup<P, S>) -> Self {
+        assert!(
+            setup.hosts.len() < usize::from(Label::SERVER),
+            "hosts are numbered by u16"
+        );
+        let hosts: Vec<Host<P>> = setup
+            .hosts
+            .into_iter()
+            .map(|host| Host {
+                program: host.program,
+                clock: Clock::new(host.offset_ns, host.drift_ppm),
+                actors: Vec::new(),
+                crashed: None,
+                paused: None,
+                partitioned: None,
+                refused_until: 0,
+            })
+            .collect();
+        let mut world = Self {
+            now: 0,
+            mode: setup.mode,
+            faults: setup.faults,
+            epoch_us: setup.epoch_us,
+            server_step_us: 0,
+            server: setup.server,
+            server_up: true,
+            server_up_at: NEVER,
+            loading_until: 0,
+            server_free_at: 0,
+            next_fault: if setup.faults.any() { 0 } else { NEVER },
+            healed: !setup.faults.any(),
+            agenda: Agenda::new(3 + 3 * hosts.len() + 8),
+            hosts,
+            links: Vec::new(),
+            free_links: Vec::new(),
+            sessions: 0,
+            inbox: VecDeque::new(),
+            fired: FiredFaults::default(),
+            steps: 0,
+            digest: Digest::of(&setup.epoch_us),
+            happenings: Vec::new(),
+            enabled: Vec::new(),
+            options: Vec::new(),
+        };
+        world.reschedule();
+        world
+    }
+
+    /// Lets the next thing happen, and returns what did, in order: one thing
+    /// and what followed from it at once (never nothing). `None` if nothing
+    /// will ever happen again.
+    pub fn step(&mut self, engine: &S::Engine, chooser: &mut dyn Chooser) -> Option<&[Happening]> {
+        self.happenings.clear();
+        self.settle(chooser);
+        while self.happenings.is_empty() {
+            if !(self.mode == Mode::Adversarial && self.maybe_fault(chooser)) {
+                let source = self.choose(chooser)?;
+                self.now = self.now.max(self.agenda.get(self.index(source)));
+                self.happen(source, engine, chooser);
+            }
+            self.settle(chooser);
+        }
+        self.steps += 1;
+        let mut digest = Digest::new(self.digest);
+        self.now.hash(&mut digest);
+        self.happenings.hash(&mut digest);
+        self.digest = digest.finish();
+        Some(&self.happenings)
+    }
+
+    /// True time since the start, in nanoseconds.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The server's clock: microseconds since 1970.
+    #[must_use]
+    pub const fn server_time_us(&self) -> u64 {
+        (self.epoch_us + self.now / 1_000).saturating_add_signed(self.server_step_us)
+    }
+
+    /// A host's clock.
+    #[must_use]
+    pub fn local_time(&self, host: u16) -> LocalTime {
+        self.hosts[usize::from(host)].clock.local(self.now)
+    }
+
+    /// The server's state.
+    #[must_use]
+    pub const fn server(&self) -> &S {
+        &self.server
+    }
+
+    /// A host's program. That of a crashed host is what it was at its death.
+    #[must_use]
+    pub fn program(&self, host: u16) -> &P {
+        &self.hosts[usize::from(host)].program
+    }
+
+    /// How many hosts there are.
+    #[must_use]
+    pub const fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether a host's process runs: it has not crashed. It may be paused.
+    #[must_use]
+    pub fn is_up(&self, host: u16) -> bool {
+        self.hosts[usize::from(host)].crashed.is_none()
+    }
+
+    /// Whether a host's process stands still.
+    #[must_use]
+    pub fn is_paused(&self, host: u16) -> bool {
+        self.hosts[usize::from(host)].paused.is_some()
+    }
+
+    /// Whether a host is cut off from the server.
+    #[must_use]
+    pub fn is_partitioned(&self, host: u16) -> bool {
+        self.hosts[usize::from(host)].partitioned.is_some()
+    }
+
+    /// Whether the server is up (it may still be loading).
+    #[must_use]
+    pub const fn is_server_up(&self) -> bool {
+        self.server_up
+    }
+
+    /// Whether the time of faults is over and everything has healed. True from
+    /// the start in a world without faults.
+    #[must_use]
+    pub const fn healed(&self) -> bool {
+        self.healed
+    }
+
+    /// How often each kind of fault has fired.
+    #[must_use]
+    pub const fn fired(&self) -> &FiredFaults {
+        &self.fired
+    }
+
+    /// How many steps have been taken.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Identity of everything that has happened so far, in order and with its
+    /// times; the same on every machine. O(1).
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Identity of the state: two worlds with the same one will behave alike
+    /// under the same answers. Costs a walk over the whole state.
+    #[must_use]
+    pub fn state_digest(&self) -> u64 {
+        Digest::of(self)
+    }
+
+    /// Decides which source is next. In adversarial running, any that is due
+    /// or else the earliest; in timed running, the earliest.
+    fn choose(&mut self, chooser: &mut dyn Chooser) -> Option<Source> {
+        let mut enabled = core::mem::take(&mut self.enabled);
+        enabled.clear();
+        match self.mode {
+            Mode::Timed(_) => self.agenda.first(&mut enabled),
+            Mode::Adversarial => self.agenda.due_or_earliest(self.now, &mut enabled),
+        }
+        let picked = match enabled[..] {
+            [] => None,
+            [only] => Some(only),
+            _ => {
+                let mut options = core::mem::take(&mut self.options);
+                options.clear();
+                options.extend(enabled.iter().map(|s| self.label(self.source(*s))));
+                let at = chooser.pick(&options);
+                self.options = options;
+                Some(enabled[at])
+            }
+        };
+        self.enabled = enabled;
+        picked.map(|index| self.source(index))
+    }
+
+    /// Lets one source's event happen. May do nothing visible.
+    fn happen(&mut self, source: Source, engine: &S::Engine, chooser: &mut dyn Chooser) {
+        match source {
+            Source::Heal => self.heal(chooser),
+            Source::Fault => self.timed_fault(chooser),
+            Source::ServerStart => self.start_server(chooser),
+            Source::Timer(host) => self.wake(host),
+            Source::Process(host) if self.hosts[host].crashed.is_some() => {
+                self.restart(host, chooser)
+            }
+            Source::Process(host) => self.resume(host),
+            Source::Mend(host) => self.mend(host),
+            Source::Up(link) => self.arrive(link, engine, chooser),
+            Source::Down(link) => self.receive(link, chooser),
+        }
+    }
+
+    /// The deadline of a host's program is reached.
+    fn wake(&mut self, host: usize) {
+        let Some((_, actor, reason)) = self.hosts[host].program.deadline() else {
+            unreachable!("host {host} has a timer but no deadline")
+        };
+        let who = ActorId {
+            host: host as u16,
+            actor,
+        };
+        self.actor(who).counts.wakes += 1;
+        self.happenings.push(Happening::Woke { who, reason });
+        self.inbox.push_back((who, Input::Wake));
+    }
+
+    /// Hands programs what is in the inbox, and does what they want, until
+    /// they want nothing more (or are suspiciously many: the rest is for the
+    /// next step, so that a machine that resets and sends in circles shows as
+    /// a run that makes no progress, and not as a hang).
+    fn settle(&mut self, chooser: &mut dyn Chooser) {
+        for _ in 0..1_000 {
+            let Some((who, input)) = self.inbox.pop_front() else {
+                return;
+            };
+            let now = self.local_time(who.host);
+            let host = usize::from(who.host);
+            self.hosts[host].program.handle(now, who.actor, input);
+            self.drain(host, chooser);
+        }
+    }
+
+    /// Does what a program wants.
+    fn drain(&mut self, host: usize, chooser: &mut dyn Chooser) {
+        while let Some((actor, output)) = self.hosts[host].program.poll_output() {
+            let who = ActorId {
+                host: host as u16,
+                actor,
+            };
+            match output {
+                Output::Send { request, command } => self.send(who, request, command, chooser),
+                Output::Reset(conn) => self.reset(who, conn, chooser),
+                Output::Subscribe(channel) => self.subscribe(who, channel, chooser),
+                Output::Unsubscribe => self.unsubscribe(who, chooser),
+                Output::Tell(event) => self.happenings.push(Happening::Told { who, event }),
+            }
+        }
+        self.reschedule_timer(host);
+    }
+
+    /// The driver of an actor; makes room if it is new.
+    fn actor(&mut self, who: ActorId) -> &mut Actor {
+        let actors = &mut self.hosts[usize::from(who.host)].actors;
+        let at = usize::from(who.actor);
+        if at >= actors.len() {
+            actors.resize_with(at + 1, Actor::default);
+        }
+        &mut actors[at]
+    }
+
+    fn index(&self, source: Source) -> usize {
+        let links = 3 + 3 * self.hosts.len();
+        match source {
+            Source::Heal => 0,
+            Source::Fault => 1,
+            Source::ServerStart => 2,
+            Source::Timer(host) => 3 + 3 * host,
+            Source::Process(host) => 4 + 3 * host,
+            Source::Mend(host) => 5 + 3 * host,
+            Source::Up(link) => links + 2 * link,
+            Source::Down(link) => links + 2 * link + 1,
+        }
+    }
+
+    fn source(&self, index: usize) -> Source {
+        let links = 3 + 3 * self.hosts.len();
+        match index {
+            0 => Source::Heal,
+            1 => Source::Fault,
+            2 => Source::ServerStart,
+            _ if index < links => {
+                let host = (index - 3) / 3;
+                match (index - 3) % 3 {
+                    0 => Source::Timer(host),
+                    1 => Source::Process(host),
+                    _ => Source::Mend(host),
+                }
+            }
+            _ if (index - links).is_multiple_of(2) => Source::Up((index - links) / 2),
+            _ => Source::Down((index - links) / 2),
+        }
+    }
+
+    /// What a source's next event is called.
+    fn label(&self, source: Source) -> Label {
+        let of =
+            |link: &Link, kind, number| Label::new(kind, link.who.host, link.who.actor, number);
+        match source {
+            Source::Heal => Label::new(Kind::Heal, Label::SERVER, 0, 0),
+            Source::Fault => self.fault_label(Kind::Fault),
+            Source::ServerStart => Label::new(Kind::ServerStart, Label::SERVER, 0, self.stops()),
+            Source::Timer(host) => {
+                let h = &self.hosts[host];
+                let actor = h.program.deadline().map_or(0, |(_, actor, _)| actor);
+                let wakes = h
+                    .actors
+                    .get(usize::from(actor))
+                    .map_or(0, |a| a.counts.wakes);
+                Label::new(Kind::Wake, host as u16, actor, wakes)
+            }
+            Source::Process(host) => {
+                let (kind, fault) = match self.hosts[host].crashed {
+                    Some(_) => (Kind::Restart, FaultKind::Crash),
+                    None => (Kind::Resume, FaultKind::Pause),
+                };
+                Label::new(kind, host as u16, 0, self.fired[fault])
+            }
+            Source::Mend(host) => {
+                let n = self.fired[FaultKind::Partition];
+                Label::new(Kind::Mend, host as u16, 0, n)
+            }
+            Source::Up(at) => {
+                let link = &self.links[at];
+                match link.up.front().map(|f| &f.body) {
+                    Some(Up::Command { ticket, .. }) => of(link, Kind::Execute, ticket.number),
+                    Some(Up::Fin) | None => of(link, Kind::HangUp, link.number),
+                }
+            }
+            Source::Down(at) => {
+                let link = &self.links[at];
+                match (link.phase, link.down.front().map(|f| &f.body)) {
+                    (Phase::Connecting { .. }, _) => of(link, Kind::Connect, link.number),
+                    (_, Some(Down::Reply { ticket, .. })) => of(link, Kind::Deliver, ticket.number),
+                    (_, Some(Down::Push { number, .. })) => of(link, Kind::Publish, *number),
+                    (_, Some(Down::Fin) | None) => of(link, Kind::Loss, link.number),
+                }
+            }
+        }
+    }
+
+    /// Brings the agenda up to date with everything.
+    fn reschedule(&mut self) {
+        let heal = if self.healed {
+            NEVER
+        } else {
+            self.faults.until_ns
+        };
+        self.agenda.set(self.index(Source::Heal), heal);
+        let fault = match self.mode {
+            Mode::Timed(_) if self.may_fault() => self.next_fault,
+            Mode::Timed(_) | Mode::Adversarial => NEVER,
+        };
+        self.agenda.set(self.index(Source::Fault), fault);
+        let start = if self.server_up {
+            NEVER
+        } else {
+            self.server_up_at
+        };
+        self.agenda.set(self.index(Source::ServerStart), start);
+        for host in 0..self.hosts.len() {
+            let h = &self.hosts[host];
+            let process = h.crashed.or(h.paused).unwrap_or(NEVER);
+            let mend = h.partitioned.unwrap_or(NEVER);
+            self.agenda.set(self.index(Source::Process(host)), process);
+            self.agenda.set(self.index(Source::Mend(host)), mend);
+            self.reschedule_timer(host);
+        }
+        for link in 0..self.links.len() {
+            self.reschedule_link(link);
+        }
+    }
+
+    fn reschedule_timer(&mut self, host: usize) {
+        let h = &self.hosts[host];
+        let at = match h.program.deadline() {
+            Some((local, _, _)) if h.crashed.is_none() && h.paused.is_none() => h.clock.when(local),
+            Some(_) | None => NEVER,
+        };
+        self.agenda.set(self.index(Source::Timer(host)), at);
+    }
+
+    fn reschedule_link(&mut self, at: usize) {
+        let link = &self.links[at];
+        let host = &self.hosts[usize::from(link.who.host)];
+        let carried = host.partitioned.is_none();
+        let up = link.up_time(carried);
+        let down = if host.paused.is_some() {
+            NEVER
+        } else {
+            link.down_time(carried)
+        };
+        self.agenda.set(self.index(Source::Up(at)), up);
+        self.agenda.set(self.index(Source::Down(at)), down);
+    }
+}
+
+impl<P: Program, S: Store> Hash for World<P, S> {
+    /// The logical state, with absolute times: counters, statistics and what
+    /// has been are left out.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.now.hash(state);
+        self.server.digest().hash(state);
+        self.server_step_us.hash(state);
+        (self.server_up, self.server_up_at, self.loading_until).hash(state);
+        (self.server_free_at, self.next_fault, self.healed).hash(state);
+        self.fired.total().hash(state);
+        self.hosts.hash(state);
+        self.links.hash(state);
+        self.inbox.hash(state);
+    }
+}
