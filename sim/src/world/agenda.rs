@@ -52,7 +52,7 @@ impl Agenda {
     }
 
     /// The earliest time of all.
-    const fn earliest(&self) -> u64 {
+    fn earliest(&self) -> u64 {
         self.tree[1]
     }
 
