@@ -3,6 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod evidence;
+pub mod find;
 pub mod model;
+pub mod property;
 pub mod real;
 pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod subject;
