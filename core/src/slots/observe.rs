@@ -33,6 +33,13 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         &self.config
     }
 
+    /// Whether a newcomer would be granted at once: a slot is free and nobody
+    /// present waits for it. O(1).
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.held < self.config.capacity && self.waiting.is_empty()
+    }
+
     /// Places ahead of `id` plus one, if it is in line. O(log n).
     #[must_use]
     pub fn position(&self, id: &Id) -> Option<u64> {
