@@ -1,2 +1,5 @@
-//! The `verify` command.
-fn main() {}
+//! The `verify` command. Everything is in [`verify::cli`].
+
+fn main() -> std::process::ExitCode {
+    verify::cli::main()
+}

@@ -101,7 +101,7 @@ pub struct Server {
 #[derive(Debug)]
 enum Guard {
     None,
-    Docker(#[expect(dead_code, reason = "held for its drop")] docker::Container),
+    Docker(#[expect(dead_code, reason = "held for its drop")] Box<docker::Container>),
     Local(#[expect(dead_code, reason = "held for its drop")] local::Process),
 }
 
@@ -208,7 +208,7 @@ impl Server {
             url,
             source: Source::Docker(image),
             version,
-            _guard: Guard::Docker(container),
+            _guard: Guard::Docker(Box::new(container)),
         })
     }
 

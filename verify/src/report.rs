@@ -85,6 +85,14 @@ impl Finding {
         }
     }
 
+    /// The report's own verdict, where this one differs from it.
+    #[must_use]
+    pub fn disputed(&self) -> Option<&str> {
+        self.reported
+            .as_deref()
+            .filter(|word| *word != self.verdict.word())
+    }
+
     /// The same with one more line of evidence.
     #[must_use]
     pub fn because(mut self, line: impl Into<String>) -> Self {

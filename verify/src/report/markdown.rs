@@ -78,7 +78,7 @@ fn findings(report: &Report) -> Vec<String> {
         } else {
             ""
         };
-        let reported = finding.reported.as_ref().map_or_else(String::new, |word| {
+        let reported = finding.disputed().map_or_else(String::new, |word| {
             format!(" (the report says {})", cell(word))
         });
         lines.push(format!(

@@ -109,7 +109,7 @@ impl Page {
         if finding.indicative {
             title += " (indicative)";
         }
-        if let Some(reported) = &finding.reported {
+        if let Some(reported) = finding.disputed() {
             write!(title, " (the report says {reported})").expect("a string takes text");
         }
         self.line(&title);

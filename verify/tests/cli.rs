@@ -1,0 +1,148 @@
+//! The command as people and scripts meet it: exit codes, messages, layouts.
+
+use std::process::{Command, Output};
+
+const FIELD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/per-002-report.json");
+
+/// Runs `verify` with no server to be found and no terminal.
+fn verify(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_verify"))
+        .args(args)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .env("PATH", "/nonexistent")
+        .env("DOCKER_HOST", "unix:///nonexistent")
+        .env_remove("SLUICE_REDIS_URL")
+        .output()
+        .expect("the command runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it was not killed")
+}
+
+/// Runs a request that must fail, and checks code and message.
+fn refused(args: &[&str], exit: i32, parts: &[&str]) {
+    let output = verify(args);
+    let message = text(&output.stderr);
+    assert_eq!(code(&output), exit, "{args:?}: {message}");
+    for part in parts {
+        assert!(
+            message.contains(part),
+            "{args:?}: {part:?} is not in {message}"
+        );
+    }
+    assert!(
+        output.stdout.is_empty(),
+        "{args:?}: a refusal has no result"
+    );
+}
+
+#[test]
+fn a_past_report_with_a_failure_exits_with_1() {
+    let output = verify(&["audit", "--evidence", FIELD]);
+    assert_eq!(code(&output), 1);
+    let out = text(&output.stdout);
+    assert!(out.contains("FAIL          sustained"), "{out}");
+    assert!(
+        out.contains("NOT VERIFIED  ten concurrent queries"),
+        "{out}"
+    );
+    assert!(!out.contains('\x1b'), "colour without a terminal");
+    assert!(output.stderr.is_empty(), "quiet when not a terminal");
+}
+
+#[test]
+fn no_line_is_wider_than_80_columns() {
+    let output = verify(&["audit", "--evidence", "verify/data/per-002-report.json"]);
+    for line in text(&output.stdout).lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn what_people_read_of_a_past_report() {
+    for format in ["terminal", "markdown", "junit"] {
+        let output = verify(&[
+            "audit",
+            "--evidence",
+            "verify/data/per-002-report.json",
+            "--format",
+            format,
+        ]);
+        insta::assert_snapshot!(format!("evidence-{format}"), text(&output.stdout));
+    }
+}
+
+#[test]
+fn json_is_versioned_and_the_same_by_either_name() {
+    let by_format = verify(&["audit", "--evidence", FIELD, "--format", "json"]);
+    let by_flag = verify(&["audit", "--evidence", FIELD, "--json"]);
+    assert_eq!(by_format.stdout, by_flag.stdout);
+    let report: serde_json::Value = serde_json::from_slice(&by_flag.stdout).expect("JSON");
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["conclusion"], "violated");
+}
+
+#[test]
+fn the_result_goes_to_the_file_that_was_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("report.md");
+    let path = file.to_str().expect("UTF-8");
+    let output = verify(&[
+        "audit",
+        "--evidence",
+        FIELD,
+        "--format",
+        "markdown",
+        "--out",
+        path,
+    ]);
+    assert_eq!(code(&output), 1);
+    assert!(output.stdout.is_empty());
+    let written = std::fs::read_to_string(&file).expect("a file");
+    assert!(written.starts_with("# Audit of"), "{written}");
+    refused(
+        &["audit", "--evidence", FIELD, "--out", "/nonexistent/x"],
+        2,
+        &["/nonexistent/x", "--out"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_report_exits_with_2() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("evidence");
+    let path = file.to_str().expect("UTF-8");
+    let field = std::fs::read(FIELD).expect("the field report");
+    for (content, part) in [
+        (field[..100].to_vec(), "EOF"),
+        (b"not json".to_vec(), "line 1"),
+        (b"{\"version\": 9}".to_vec(), "version 9"),
+        (vec![b' '; 2 << 20], "bytes"),
+    ] {
+        std::fs::write(&file, content).expect("written");
+        refused(&["audit", "--evidence", path], 2, &[path, part]);
+    }
+    refused(
+        &["audit", "--evidence", "/nonexistent/x"],
+        2,
+        &["/nonexistent/x", "check the path"],
+    );
+    refused(&["audit", "--evidence", "/"], 2, &["cannot read /"]);
+}
+
+#[test]
+fn a_request_that_is_no_request_exits_with_2() {
+    refused(&[], 2, &["Usage"]);
+    refused(&["dance"], 2, &["dance"]);
+    refused(&["audit", "--format", "pdf"], 2, &["pdf", "markdown"]);
+    refused(
+        &["audit", "--json", "--format", "junit"],
+        2,
+        &["cannot be used"],
+    );
+}
