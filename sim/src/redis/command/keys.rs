@@ -1,0 +1,394 @@
+//! Keys and their expiry.
+
+use sluice_core::redis::{Bytes, Reply};
+
+use super::{Arg, Fail, Out, flag, int};
+use crate::redis::State;
+use crate::redis::value::{Set, Value, ZSet};
+
+/// The point in time, in milliseconds since the epoch, that an option means.
+pub(super) fn expiry_ms(
+    state: &State,
+    amount: i64,
+    seconds: bool,
+    absolute: bool,
+    name: &str,
+) -> Result<i64, Fail> {
+    let base = if absolute { 0 } else { state.db.now_ms };
+    let unit = if seconds { 1000 } else { 1 };
+    (amount > 0)
+        .then(|| amount.checked_mul(unit)?.checked_add(base))
+        .flatten()
+        .ok_or_else(|| invalid_expiry(name))
+}
+
+fn invalid_expiry(name: &str) -> Fail {
+    Fail::new(format!("ERR invalid expire time in '{name}' command"))
+}
+
+pub(super) fn del(state: &mut State, args: &[Arg]) -> Out {
+    let gone = args[1..]
+        .iter()
+        .filter(|key| state.db.exists(key) && state.db.remove(key).is_some());
+    int(gone.count())
+}
+
+pub(super) fn exists(state: &mut State, args: &[Arg]) -> Out {
+    int(args[1..].iter().filter(|key| state.db.exists(key)).count())
+}
+
+pub(super) fn type_of(state: &mut State, args: &[Arg]) -> Out {
+    let name = state
+        .db
+        .entry(&args[1])
+        .map_or("none", |e| e.value.type_name());
+    Ok(Reply::Status(Bytes::from(name.as_bytes())))
+}
+
+pub(super) fn expire(state: &mut State, args: &[Arg]) -> Out {
+    set_expiry(state, args, true, false, "expire")
+}
+
+pub(super) fn pexpire(state: &mut State, args: &[Arg]) -> Out {
+    set_expiry(state, args, false, false, "pexpire")
+}
+
+pub(super) fn expireat(state: &mut State, args: &[Arg]) -> Out {
+    set_expiry(state, args, true, true, "expireat")
+}
+
+pub(super) fn pexpireat(state: &mut State, args: &[Arg]) -> Out {
+    set_expiry(state, args, false, true, "pexpireat")
+}
+
+fn set_expiry(state: &mut State, args: &[Arg], seconds: bool, absolute: bool, name: &str) -> Out {
+    let (mut nx, mut xx, mut gt, mut lt) = (false, false, false, false);
+    for option in &args[3..] {
+        if option.is("NX") {
+            nx = true;
+        } else if option.is("XX") {
+            xx = true;
+        } else if option.is("GT") {
+            gt = true;
+        } else if option.is("LT") {
+            lt = true;
+        } else {
+            return Err(Fail::new([b"ERR Unsupported option ", &**option].concat()));
+        }
+    }
+    if nx && (xx || gt || lt) {
+        return Err(Fail::fixed(
+            "ERR NX and XX, GT or LT options at the same time are not compatible",
+        ));
+    }
+    if gt && lt {
+        return Err(Fail::fixed(
+            "ERR GT and LT options at the same time are not compatible",
+        ));
+    }
+    let amount = args[2].int()?;
+    let base = if absolute { 0 } else { state.db.now_ms };
+    let at = amount
+        .checked_mul(if seconds { 1000 } else { 1 })
+        .and_then(|ms| ms.checked_add(base))
+        .ok_or_else(|| invalid_expiry(name))?;
+    let Some(entry) = state.db.entry(&args[1]) else {
+        return int(0);
+    };
+    let refused = match entry.expires {
+        Some(old) => nx || gt && at <= old || lt && at >= old,
+        None => xx || gt,
+    };
+    if !refused {
+        state.db.expire(&args[1], Some(at));
+    }
+    flag(!refused)
+}
+
+pub(super) fn ttl(state: &mut State, args: &[Arg]) -> Out {
+    let now = state.db.now_ms;
+    lifetime(state, &args[1], |at| {
+        (at - now).max(0).saturating_add(500) / 1000
+    })
+}
+
+pub(super) fn pttl(state: &mut State, args: &[Arg]) -> Out {
+    let now = state.db.now_ms;
+    lifetime(state, &args[1], |at| (at - now).max(0))
+}
+
+pub(super) fn expiretime(state: &mut State, args: &[Arg]) -> Out {
+    lifetime(state, &args[1], |at| at.saturating_add(500) / 1000)
+}
+
+pub(super) fn pexpiretime(state: &mut State, args: &[Arg]) -> Out {
+    lifetime(state, &args[1], |at| at)
+}
+
+fn lifetime(state: &mut State, key: &Arg, of: impl Fn(i64) -> i64) -> Out {
+    Ok(Reply::Int(match state.db.entry(key) {
+        None => -2,
+        Some(entry) => entry.expires.map_or(-1, of),
+    }))
+}
+
+pub(super) fn persist(state: &mut State, args: &[Arg]) -> Out {
+    let mortal = state
+        .db
+        .entry(&args[1])
+        .is_some_and(|e| e.expires.is_some());
+    if mortal {
+        state.db.expire(&args[1], None);
+    }
+    flag(mortal)
+}
+
+pub(super) fn keys(state: &mut State, args: &[Arg]) -> Out {
+    let live = state.db.live_keys().map(|(key, _)| key);
+    let found = live.filter(|key| glob(&args[1], key));
+    Ok(Reply::Array(
+        found.map(|key| Reply::Bulk(key.clone())).collect(),
+    ))
+}
+
+pub(super) fn randomkey(state: &mut State, _args: &[Arg]) -> Out {
+    Ok(super::bulk(state.db.live_keys().next().map(|(key, _)| key)))
+}
+
+pub(super) fn dbsize(state: &mut State, _args: &[Arg]) -> Out {
+    int(state.db.len())
+}
+
+pub(super) fn flush(state: &mut State, args: &[Arg]) -> Out {
+    match &args[1..] {
+        [] => {}
+        [mode] if mode.is("SYNC") || mode.is("ASYNC") => {}
+        _ => return Err(Fail::SYNTAX),
+    }
+    state.db.clear();
+    Ok(state.replies.ok())
+}
+
+pub(super) fn rename(state: &mut State, args: &[Arg]) -> Out {
+    move_key(state, &args[1], &args[2], true)?;
+    Ok(state.replies.ok())
+}
+
+pub(super) fn renamenx(state: &mut State, args: &[Arg]) -> Out {
+    flag(move_key(state, &args[1], &args[2], false)?)
+}
+
+fn move_key(state: &mut State, from: &Arg, to: &Arg, replace: bool) -> Result<bool, Fail> {
+    if !state.db.exists(from) {
+        return Err(Fail::NO_SUCH_KEY);
+    }
+    if **from == **to {
+        return Ok(replace);
+    }
+    if !replace && state.db.exists(to) {
+        return Ok(false);
+    }
+    if let Some(entry) = state.db.remove(from) {
+        state.db.put(to.shared(), entry.value, entry.expires);
+    }
+    Ok(true)
+}
+
+pub(super) fn copy(state: &mut State, args: &[Arg]) -> Out {
+    let mut replace = false;
+    for option in &args[3..] {
+        if !option.is("REPLACE") {
+            return Err(Fail::SYNTAX);
+        }
+        replace = true;
+    }
+    if *args[1] == *args[2] {
+        return Err(Fail::fixed(
+            "ERR source and destination objects are the same",
+        ));
+    }
+    let Some(entry) = state.db.entry(&args[1]).cloned() else {
+        return int(0);
+    };
+    if !replace && state.db.exists(&args[2]) {
+        return int(0);
+    }
+    state.db.put(args[2].shared(), entry.value, entry.expires);
+    int(1)
+}
+
+/// The filter of the `SCAN` family.
+pub(super) struct Pattern<'a> {
+    glob: Option<Arg<'a>>,
+    type_name: Option<Arg<'a>>,
+}
+
+impl Pattern<'_> {
+    pub(super) fn accepts(&self, text: &[u8]) -> bool {
+        self.glob.is_none_or(|glob| self::glob(&glob, text))
+    }
+}
+
+/// Reads cursor and options. Every scan here completes in one page, whatever
+/// `COUNT` says: Redis promises only that nothing present throughout is missed.
+pub(super) fn pattern_of<'a>(
+    cursor: &Arg,
+    options: &[Arg<'a>],
+    types: bool,
+) -> Result<Pattern<'a>, Fail> {
+    let digits = !cursor.is_empty() && cursor.iter().all(u8::is_ascii_digit);
+    let fits = std::str::from_utf8(cursor).is_ok_and(|text| text.parse::<u64>().is_ok());
+    if !digits || !fits {
+        return Err(Fail::fixed("ERR invalid cursor"));
+    }
+    let mut found = Pattern {
+        glob: None,
+        type_name: None,
+    };
+    for option in options.chunks(2) {
+        match option {
+            [name, value] if name.is("COUNT") => {
+                if value.int()? < 1 {
+                    return Err(Fail::SYNTAX);
+                }
+            }
+            [name, value] if name.is("MATCH") => found.glob = Some(*value),
+            [name, value] if types && name.is("TYPE") => found.type_name = Some(*value),
+            _ => return Err(Fail::SYNTAX),
+        }
+    }
+    Ok(found)
+}
+
+/// The one page of a scan: cursor 0 and everything.
+pub(super) fn page(items: Vec<Reply>) -> Reply {
+    Reply::Array(vec![Reply::bulk(b"0"), Reply::Array(items)])
+}
+
+pub(super) fn scan(state: &mut State, args: &[Arg]) -> Out {
+    let pattern = pattern_of(&args[1], &args[2..], true)?;
+    let wanted = |value: &Value| {
+        pattern
+            .type_name
+            .is_none_or(|name| name.is(value.type_name()))
+    };
+    let found = state
+        .db
+        .live_keys()
+        .filter(|(key, value)| pattern.accepts(key) && wanted(value))
+        .map(|(key, _)| Reply::Bulk(key.clone()));
+    Ok(page(found.collect()))
+}
+
+pub(super) fn sscan(state: &mut State, args: &[Arg]) -> Out {
+    let pattern = pattern_of(&args[2], &args[3..], false)?;
+    let mut out = Vec::new();
+    if let Some(set) = state.db.read::<Set>(&args[1])? {
+        let found = set.iter().filter(|member| pattern.accepts(member));
+        out.extend(found.map(|member| Reply::Bulk(member.clone())));
+    }
+    Ok(page(out))
+}
+
+pub(super) fn zscan(state: &mut State, args: &[Arg]) -> Out {
+    let pattern = pattern_of(&args[2], &args[3..], false)?;
+    let version = state.version;
+    let mut out = Vec::new();
+    if let Some(zset) = state.db.read::<ZSet>(&args[1])? {
+        for (member, score) in zset.range(0, zset.len()) {
+            if pattern.accepts(member) {
+                out.push(Reply::Bulk(member.clone()));
+                out.push(super::score(score, version));
+            }
+        }
+    }
+    Ok(page(out))
+}
+
+/// Redis's glob: `*`, `?`, `[a-z]`, `[^…]`, and `\` to quote.
+pub(in crate::redis) fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    // The usual two-pointer match: on failure, let the last star eat one more.
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        if pattern.get(p) == Some(&b'*') {
+            p += 1;
+            star = Some((p, t));
+            continue;
+        }
+        if t == text.len() && p == pattern.len() {
+            return true;
+        }
+        let step = match (pattern.get(p), text.get(t)) {
+            (Some(_), Some(byte)) => one(&pattern[p..], *byte),
+            _ => None,
+        };
+        match (step, star) {
+            (Some(width), _) => {
+                p += width;
+                t += 1;
+            }
+            (None, Some((after, eaten))) if eaten < text.len() => {
+                star = Some((after, eaten + 1));
+                (p, t) = (after, eaten + 1);
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
+/// Matches one byte; the width of the pattern that did it.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match pattern[0] {
+        b'?' => Some(1),
+        b'\\' if pattern.len() > 1 => (pattern[1] == byte).then_some(2),
+        b'[' => {
+            let negated = pattern.get(1) == Some(&b'^');
+            let mut at = if negated { 2 } else { 1 };
+            let mut hit = false;
+            while at < pattern.len() && pattern[at] != b']' {
+                if pattern[at] == b'\\' && at + 1 < pattern.len() {
+                    hit |= pattern[at + 1] == byte;
+                    at += 2;
+                } else if at + 2 < pattern.len() && pattern[at + 1] == b'-' {
+                    let (low, high) = (pattern[at], pattern[at + 2]);
+                    hit |= (low.min(high)..=low.max(high)).contains(&byte);
+                    at += 3;
+                } else {
+                    hit |= pattern[at] == byte;
+                    at += 1;
+                }
+            }
+            (hit != negated).then_some((at + 1).min(pattern.len()))
+        }
+        other => (other == byte).then_some(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbd", false),
+            ("h?llo", "hello", true),
+            ("h[ae]llo", "hallo", true),
+            ("h[^e]llo", "hello", false),
+            ("h[a-c]llo", "hbllo", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(
+                glob(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+    }
+}

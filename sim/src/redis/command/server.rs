@@ -1,0 +1,180 @@
+//! The server itself, and the connection.
+
+use sluice_core::redis::{Bytes, Reply};
+
+use super::{Arg, Fail, Out, int, table};
+use crate::redis::lua::Engine;
+use crate::redis::{Server, SessionId, State};
+
+pub(super) fn ping(_: &mut State, args: &[Arg]) -> Out {
+    match args {
+        [_] => Ok(Reply::Status(Bytes::from(&b"PONG"[..]))),
+        [_, text] => Ok(Reply::Bulk(text.shared())),
+        _ => Err(Fail::arity("ping")),
+    }
+}
+
+pub(super) fn echo(_: &mut State, args: &[Arg]) -> Out {
+    Ok(Reply::Bulk(args[1].shared()))
+}
+
+pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
+    let (seconds, micros) = (state.now_us / 1_000_000, state.now_us % 1_000_000);
+    Ok(Reply::Array(vec![
+        Reply::bulk(seconds.to_string()),
+        Reply::bulk(micros.to_string()),
+    ]))
+}
+
+pub(super) fn select(state: &mut State, args: &[Arg]) -> Out {
+    match args[1].int() {
+        Ok(0) => Ok(state.replies.ok()),
+        Ok(_) => Err(Fail::fixed("ERR DB index is out of range")),
+        Err(_) => Err(Fail::fixed("ERR value is not an integer or out of range")),
+    }
+}
+
+/// There are no replicas: nobody has acknowledged anything.
+pub(super) fn wait(_: &mut State, args: &[Arg]) -> Out {
+    args[1].int()?;
+    let timeout = args[2]
+        .int()
+        .map_err(|_| Fail::fixed("ERR timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(Fail::fixed("ERR timeout is negative"));
+    }
+    int(0)
+}
+
+pub(super) fn info(state: &mut State, _: &[Arg]) -> Out {
+    let text = format!(
+        "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\n\r\n\
+         # Stats\r\ntotal_commands_processed:{}\r\n\r\n\
+         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
+         # Keyspace\r\ndb0:keys={}\r\n",
+        state.version.text(),
+        state.commands,
+        state.db.len(),
+    );
+    Ok(Reply::bulk(text))
+}
+
+pub(super) fn quit(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    server.disconnect(id);
+    Ok(server.state.replies.ok())
+}
+
+pub(super) fn reset(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    server.disconnect(id);
+    Ok(Reply::Status(Bytes::from(&b"RESET"[..])))
+}
+
+pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    let word = &args[1];
+    match args.len() {
+        2 if word.is("ID") => Ok(Reply::Int(id.0 as i64)),
+        2 if word.is("GETNAME") => {
+            let session = server.state.sessions.get(&id);
+            Ok(super::bulk(
+                session.and_then(|session| session.name.as_ref()),
+            ))
+        }
+        3 if word.is("SETNAME") => {
+            if args[2].iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
+                return Err(Fail::fixed(
+                    "ERR Client names cannot contain spaces, newlines or special characters.",
+                ));
+            }
+            let name = (!args[2].is_empty()).then(|| args[2].shared());
+            server.edit_session(id, |session| session.name = name);
+            Ok(server.state.replies.ok())
+        }
+        4 if word.is("SETINFO") && server.state.version.rank_with_score() => {
+            if !args[2].is("LIB-NAME") && !args[2].is("LIB-VER") {
+                return Err(Fail::new(
+                    [b"ERR Unrecognized option '", &*args[2], b"'"].concat(),
+                ));
+            }
+            Ok(server.state.replies.ok())
+        }
+        3 if word.is("NO-EVICT") || word.is("NO-TOUCH") => Ok(server.state.replies.ok()),
+        _ => Err(Fail::subcommand(word, "CLIENT")),
+    }
+}
+
+pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    if let Some(version) = args.get(1) {
+        let version = version
+            .int()
+            .map_err(|_| Fail::fixed("ERR Protocol version is not an integer or out of range"))?;
+        if version != 2 {
+            return Err(Fail::fixed("NOPROTO unsupported protocol version"));
+        }
+    }
+    let mut rest = args.get(2..).unwrap_or_default();
+    while let [word, after @ ..] = rest {
+        if word.is("SETNAME") && !after.is_empty() {
+            let name = after[0].shared();
+            server.edit_session(id, |session| session.name = Some(name));
+            rest = &after[1..];
+        } else if word.is("AUTH") && after.len() >= 2 {
+            rest = &after[2..];
+        } else {
+            return Err(Fail::new(
+                [b"ERR Syntax error in HELLO option '", &**word, b"'"].concat(),
+            ));
+        }
+    }
+    let version = server.state.version.text();
+    let pairs = [
+        ("server", Reply::bulk("redis")),
+        ("version", Reply::bulk(version)),
+        ("proto", Reply::Int(2)),
+        ("id", Reply::Int(id.0 as i64)),
+        ("mode", Reply::bulk("standalone")),
+        ("role", Reply::bulk("master")),
+        ("modules", Reply::Array(Vec::new())),
+    ];
+    let flat = pairs
+        .into_iter()
+        .flat_map(|(name, value)| [Reply::bulk(name), value]);
+    Ok(Reply::Array(flat.collect()))
+}
+
+/// The parameters that clients and suites ask for.
+const CONFIG: &[(&str, &str)] = &[
+    ("appendonly", "no"),
+    ("databases", "1"),
+    ("maxmemory", "0"),
+    ("maxmemory-policy", "noeviction"),
+    ("notify-keyspace-events", ""),
+    ("proto-max-bulk-len", "536870912"),
+    ("save", ""),
+];
+
+pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    if args[1].is("GET") && args.len() >= 3 {
+        let wanted = |name: &str| {
+            args[2..]
+                .iter()
+                .any(|pattern| super::keys::glob(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        };
+        let found = CONFIG.iter().filter(|(name, _)| wanted(name));
+        let flat = found.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]);
+        return Ok(Reply::Array(flat.collect()));
+    }
+    if args[1].is("RESETSTAT") && args.len() == 2 {
+        server.state.commands = 0;
+        return Ok(server.state.replies.ok());
+    }
+    Err(Fail::subcommand(&args[1], "CONFIG"))
+}
+
+pub(super) fn command(_: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    match &args[1..] {
+        [word] if word.is("COUNT") => int(table::count()),
+        [] => Ok(Reply::Array(Vec::new())),
+        [word, ..] if word.is("DOCS") || word.is("INFO") => Ok(Reply::Array(Vec::new())),
+        [word, ..] => Err(Fail::subcommand(word, "COMMAND")),
+    }
+}

@@ -1,0 +1,265 @@
+//! The table of commands: name, arity, keys, function.
+
+use sluice_core::redis::Reply;
+
+use super::super::{Server, SessionId, State, lua::Engine};
+use super::{
+    Arg, Out, hashes, keys, lists, pubsub, scripts, server, sets, strings, transactions, zranges,
+    zsets,
+};
+
+/// Which arguments are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// Every `step`-th from `first` to `last` (negative: from the end).
+    At {
+        first: usize,
+        last: isize,
+        step: usize,
+    },
+}
+
+/// What a command needs to run.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// The state of the server; may be called from a script.
+    Data(fn(&mut State, &[Arg]) -> Out),
+    /// The session, and maybe the interpreter; not from a script.
+    Session(fn(&mut Server, &Engine, SessionId, &[Arg]) -> Result<Reply, super::Fail>),
+}
+
+/// One command.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    /// Number of arguments with the name; negative: at least so many.
+    arity: i32,
+    /// Whether it may change keys.
+    pub(crate) write: bool,
+    pub(crate) keys: Keys,
+    pub(crate) run: Run,
+}
+
+impl Spec {
+    pub(crate) fn accepts(&self, count: usize) -> bool {
+        if self.arity < 0 {
+            count >= self.arity.unsigned_abs() as usize
+        } else {
+            count == self.arity as usize
+        }
+    }
+}
+
+/// The command of this name, in any case.
+pub(crate) fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    let mut lower = [0u8; 24];
+    let lower = lower.get_mut(..name.len())?;
+    for (to, from) in lower.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+    }
+    let lower = &*lower;
+    let at = TABLE.binary_search_by(|spec| spec.name.as_bytes().cmp(lower));
+    at.ok().map(|at| &TABLE[at])
+}
+
+/// All names, for `COMMAND COUNT` and tests.
+pub(crate) fn count() -> usize {
+    TABLE.len()
+}
+
+const NO: Keys = Keys::None;
+const ONE: Keys = Keys::At {
+    first: 1,
+    last: 1,
+    step: 1,
+};
+const TWO: Keys = Keys::At {
+    first: 1,
+    last: 2,
+    step: 1,
+};
+const ALL: Keys = Keys::At {
+    first: 1,
+    last: -1,
+    step: 1,
+};
+const PAIRS: Keys = Keys::At {
+    first: 1,
+    last: -1,
+    step: 2,
+};
+
+macro_rules! table {
+    ($($kind:ident $name:literal $arity:literal $write:ident $keys:ident $run:path;)*) => {
+        &[$(Spec {
+            name: $name,
+            arity: $arity,
+            write: table!(@ $write),
+            keys: $keys,
+            run: Run::$kind($run),
+        }),*]
+    };
+    (@ w) => { true };
+    (@ r) => { false };
+}
+
+/// In the order of names: looked up by binary search.
+static TABLE: &[Spec] = table! {
+    Data "append" 3 w ONE strings::append;
+    Session "client" -2 r NO server::client;
+    Session "command" -1 r NO server::command;
+    Session "config" -2 r NO server::config;
+    Data "copy" -3 w TWO keys::copy;
+    Data "dbsize" 1 r NO keys::dbsize;
+    Data "decr" 2 w ONE strings::decr;
+    Data "decrby" 3 w ONE strings::decrby;
+    Data "del" -2 w ALL keys::del;
+    Session "discard" 1 r NO transactions::discard;
+    Data "echo" 2 r NO server::echo;
+    Session "eval" -3 r NO scripts::eval;
+    Session "eval_ro" -3 r NO scripts::eval_ro;
+    Session "evalsha" -3 r NO scripts::evalsha;
+    Session "evalsha_ro" -3 r NO scripts::evalsha_ro;
+    Session "exec" 1 r NO transactions::exec;
+    Data "exists" -2 r ALL keys::exists;
+    Data "expire" -3 w ONE keys::expire;
+    Data "expireat" -3 w ONE keys::expireat;
+    Data "expiretime" 2 r ONE keys::expiretime;
+    Data "flushall" -1 w NO keys::flush;
+    Data "flushdb" -1 w NO keys::flush;
+    Data "get" 2 r ONE strings::get;
+    Data "getdel" 2 w ONE strings::getdel;
+    Data "getex" -2 w ONE strings::getex;
+    Data "getrange" 4 r ONE strings::getrange;
+    Data "getset" 3 w ONE strings::getset;
+    Data "hdel" -3 w ONE hashes::hdel;
+    Session "hello" -1 r NO server::hello;
+    Data "hexists" 3 r ONE hashes::hexists;
+    Data "hget" 3 r ONE hashes::hget;
+    Data "hgetall" 2 r ONE hashes::hgetall;
+    Data "hincrby" 4 w ONE hashes::hincrby;
+    Data "hincrbyfloat" 4 w ONE hashes::hincrbyfloat;
+    Data "hkeys" 2 r ONE hashes::hkeys;
+    Data "hlen" 2 r ONE hashes::hlen;
+    Data "hmget" -3 r ONE hashes::hmget;
+    Data "hmset" -4 w ONE hashes::hmset;
+    Data "hscan" -3 r ONE hashes::hscan;
+    Data "hset" -4 w ONE hashes::hset;
+    Data "hsetnx" 4 w ONE hashes::hsetnx;
+    Data "hstrlen" 3 r ONE hashes::hstrlen;
+    Data "hvals" 2 r ONE hashes::hvals;
+    Data "incr" 2 w ONE strings::incr;
+    Data "incrby" 3 w ONE strings::incrby;
+    Data "incrbyfloat" 3 w ONE strings::incrbyfloat;
+    Data "info" -1 r NO server::info;
+    Data "keys" 2 r NO keys::keys;
+    Data "lindex" 3 r ONE lists::lindex;
+    Data "linsert" 5 w ONE lists::linsert;
+    Data "llen" 2 r ONE lists::llen;
+    Data "lmove" 5 w TWO lists::lmove;
+    Data "lpop" -2 w ONE lists::lpop;
+    Data "lpos" -3 r ONE lists::lpos;
+    Data "lpush" -3 w ONE lists::lpush;
+    Data "lpushx" -3 w ONE lists::lpushx;
+    Data "lrange" 4 r ONE lists::lrange;
+    Data "lrem" 4 w ONE lists::lrem;
+    Data "lset" 4 w ONE lists::lset;
+    Data "ltrim" 4 w ONE lists::ltrim;
+    Data "mget" -2 r ALL strings::mget;
+    Data "mset" -3 w PAIRS strings::mset;
+    Data "msetnx" -3 w PAIRS strings::msetnx;
+    Session "multi" 1 r NO transactions::multi;
+    Data "persist" 2 w ONE keys::persist;
+    Data "pexpire" -3 w ONE keys::pexpire;
+    Data "pexpireat" -3 w ONE keys::pexpireat;
+    Data "pexpiretime" 2 r ONE keys::pexpiretime;
+    Data "ping" -1 r NO server::ping;
+    Data "psetex" 4 w ONE strings::psetex;
+    Session "psubscribe" -2 r NO pubsub::psubscribe;
+    Data "pttl" 2 r ONE keys::pttl;
+    Data "publish" 3 r NO pubsub::publish;
+    Session "pubsub" -2 r NO pubsub::pubsub;
+    Session "punsubscribe" -1 r NO pubsub::punsubscribe;
+    Session "quit" -1 r NO server::quit;
+    Data "randomkey" 1 r NO keys::randomkey;
+    Data "rename" 3 w TWO keys::rename;
+    Data "renamenx" 3 w TWO keys::renamenx;
+    Session "reset" 1 r NO server::reset;
+    Data "rpop" -2 w ONE lists::rpop;
+    Data "rpoplpush" 3 w TWO lists::rpoplpush;
+    Data "rpush" -3 w ONE lists::rpush;
+    Data "rpushx" -3 w ONE lists::rpushx;
+    Data "sadd" -3 w ONE sets::sadd;
+    Data "scan" -2 r NO keys::scan;
+    Data "scard" 2 r ONE sets::scard;
+    Session "script" -2 r NO scripts::script;
+    Data "sdiff" -2 r ALL sets::sdiff;
+    Data "sdiffstore" -3 w ALL sets::sdiffstore;
+    Data "select" 2 r NO server::select;
+    Data "set" -3 w ONE strings::set;
+    Data "setex" 4 w ONE strings::setex;
+    Data "setnx" 3 w ONE strings::setnx;
+    Data "sinter" -2 r ALL sets::sinter;
+    Data "sinterstore" -3 w ALL sets::sinterstore;
+    Data "sismember" 3 r ONE sets::sismember;
+    Data "smembers" 2 r ONE sets::smembers;
+    Data "smismember" -3 r ONE sets::smismember;
+    Data "smove" 4 w TWO sets::smove;
+    Data "spop" -2 w ONE sets::spop;
+    Data "srandmember" -2 r ONE sets::srandmember;
+    Data "srem" -3 w ONE sets::srem;
+    Data "sscan" -3 r ONE keys::sscan;
+    Data "strlen" 2 r ONE strings::strlen;
+    Session "subscribe" -2 r NO pubsub::subscribe;
+    Data "substr" 4 r ONE strings::getrange;
+    Data "sunion" -2 r ALL sets::sunion;
+    Data "sunionstore" -3 w ALL sets::sunionstore;
+    Data "time" 1 r NO server::time;
+    Data "touch" -2 r ALL keys::exists;
+    Data "ttl" 2 r ONE keys::ttl;
+    Data "type" 2 r ONE keys::type_of;
+    Data "unlink" -2 w ALL keys::del;
+    Session "unsubscribe" -1 r NO pubsub::unsubscribe;
+    Session "unwatch" 1 r NO transactions::unwatch;
+    Data "wait" 3 r NO server::wait;
+    Session "watch" -2 r NO transactions::watch;
+    Data "zadd" -4 w ONE zsets::zadd;
+    Data "zcard" 2 r ONE zsets::zcard;
+    Data "zcount" 4 r ONE zranges::zcount;
+    Data "zincrby" 4 w ONE zsets::zincrby;
+    Data "zlexcount" 4 r ONE zranges::zlexcount;
+    Data "zmscore" -3 r ONE zsets::zmscore;
+    Data "zpopmax" -2 w ONE zsets::zpopmax;
+    Data "zpopmin" -2 w ONE zsets::zpopmin;
+    Data "zrange" -4 r ONE zranges::zrange;
+    Data "zrangebylex" -4 r ONE zranges::zrangebylex;
+    Data "zrangebyscore" -4 r ONE zranges::zrangebyscore;
+    Data "zrank" -3 r ONE zsets::zrank;
+    Data "zrem" -3 w ONE zsets::zrem;
+    Data "zremrangebylex" 4 w ONE zranges::zremrangebylex;
+    Data "zremrangebyrank" 4 w ONE zranges::zremrangebyrank;
+    Data "zremrangebyscore" 4 w ONE zranges::zremrangebyscore;
+    Data "zrevrange" -4 r ONE zranges::zrevrange;
+    Data "zrevrangebylex" -4 r ONE zranges::zrevrangebylex;
+    Data "zrevrangebyscore" -4 r ONE zranges::zrevrangebyscore;
+    Data "zrevrank" -3 r ONE zsets::zrevrank;
+    Data "zscan" -3 r ONE keys::zscan;
+    Data "zscore" 3 r ONE zsets::zscore;
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_found_in_any_case() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert_eq!(
+            lookup(b"ZRangeByScore").map(|spec| spec.name),
+            Some("zrangebyscore")
+        );
+        assert!(lookup(b"nosuch").is_none());
+        assert!(lookup(&[b'x'; 100]).is_none());
+    }
+}

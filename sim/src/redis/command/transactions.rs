@@ -1,0 +1,91 @@
+//! `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `UNWATCH`.
+
+use sluice_core::redis::Reply;
+
+use super::{Arg, Fail, Out};
+use crate::redis::lua::Engine;
+use crate::redis::{Server, SessionId};
+
+impl Server {
+    /// Changes what is remembered of a session, and forgets what is plain.
+    pub(super) fn edit_session<T>(
+        &mut self,
+        id: SessionId,
+        edit: impl FnOnce(&mut super::super::session::Session) -> T,
+    ) -> T {
+        let session = self.state.sessions.entry(id).or_default();
+        let out = edit(session);
+        if session.is_plain() {
+            self.state.sessions.remove(&id);
+        }
+        out
+    }
+
+    fn in_transaction(&self, id: SessionId) -> bool {
+        let session = self.state.sessions.get(&id);
+        session.is_some_and(|session| session.queue.is_some())
+    }
+}
+
+pub(super) fn multi(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    if server.in_transaction(id) {
+        return Err(Fail::fixed("ERR MULTI calls can not be nested"));
+    }
+    server.edit_session(id, |session| session.queue = Some(Vec::new()));
+    Ok(server.state.replies.ok())
+}
+
+pub(super) fn discard(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    if !server.in_transaction(id) {
+        return Err(Fail::fixed("ERR DISCARD without MULTI"));
+    }
+    server.end_transaction(id);
+    server.state.db.unwatch(id);
+    Ok(server.state.replies.ok())
+}
+
+impl Server {
+    /// Closes the transaction; its commands, and whether one was refused.
+    fn end_transaction(&mut self, id: SessionId) -> (Vec<sluice_core::redis::Command>, bool) {
+        self.edit_session(id, |session| {
+            let queue = session.queue.take().unwrap_or_default();
+            (queue, std::mem::take(&mut session.broken))
+        })
+    }
+}
+
+pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    if !server.in_transaction(id) {
+        return Err(Fail::fixed("ERR EXEC without MULTI"));
+    }
+    let (queue, broken) = server.end_transaction(id);
+    let dirty = server.state.db.unwatch(id);
+    if broken {
+        return Err(Fail::fixed(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    if dirty {
+        return Ok(Reply::Nil);
+    }
+    let now_us = server.state.now_us;
+    let replies = queue
+        .iter()
+        .map(|command| server.execute(engine, now_us, id, command));
+    Ok(Reply::Array(replies.collect()))
+}
+
+pub(super) fn watch(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    if server.in_transaction(id) {
+        return Err(Fail::fixed("ERR WATCH inside MULTI is not allowed"));
+    }
+    for key in &args[1..] {
+        server.state.db.watch(key, id);
+    }
+    Ok(server.state.replies.ok())
+}
+
+pub(super) fn unwatch(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    server.state.db.unwatch(id);
+    Ok(server.state.replies.ok())
+}

@@ -1,0 +1,229 @@
+//! Sorted sets: change and lookup. Ranges are in [`super::zranges`].
+
+use sluice_core::redis::Reply;
+
+use super::lists::pop_count;
+use super::{Arg, Fail, Out, bulk, int, score};
+use crate::redis::State;
+use crate::redis::value::ZSet;
+
+const NAN: Fail = Fail::fixed("ERR resulting score is not a number (NaN)");
+
+#[derive(Clone, Copy, Default)]
+struct AddOptions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+    changed: bool,
+    increment: bool,
+}
+
+pub(super) fn zadd(state: &mut State, args: &[Arg]) -> Out {
+    let mut options = AddOptions::default();
+    let mut rest = &args[2..];
+    while let [word, after @ ..] = rest {
+        let slot = if word.is("NX") {
+            &mut options.nx
+        } else if word.is("XX") {
+            &mut options.xx
+        } else if word.is("GT") {
+            &mut options.gt
+        } else if word.is("LT") {
+            &mut options.lt
+        } else if word.is("CH") {
+            &mut options.changed
+        } else if word.is("INCR") {
+            &mut options.increment
+        } else {
+            break;
+        };
+        *slot = true;
+        rest = after;
+    }
+    add(state, &args[1], rest, options)
+}
+
+pub(super) fn zincrby(state: &mut State, args: &[Arg]) -> Out {
+    let options = AddOptions {
+        increment: true,
+        ..AddOptions::default()
+    };
+    add(state, &args[1], &args[2..], options)
+}
+
+fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out {
+    let AddOptions { nx, xx, gt, lt, .. } = options;
+    if pairs.is_empty() || pairs.len() % 2 == 1 {
+        return Err(Fail::SYNTAX);
+    }
+    if nx && xx {
+        return Err(Fail::fixed(
+            "ERR XX and NX options at the same time are not compatible",
+        ));
+    }
+    if nx && (gt || lt) || gt && lt {
+        return Err(Fail::fixed(
+            "ERR GT, LT, and/or NX options at the same time are not compatible",
+        ));
+    }
+    if options.increment && pairs.len() > 2 {
+        return Err(Fail::fixed(
+            "ERR INCR option supports a single increment-element pair",
+        ));
+    }
+    for pair in pairs.chunks_exact(2) {
+        pair[0].float()?;
+    }
+    let version = state.version;
+    if xx && state.db.read::<ZSet>(key)?.is_none() {
+        return Ok(if options.increment {
+            Reply::Nil
+        } else {
+            Reply::Int(0)
+        });
+    }
+    let zset = state.db.upsert::<ZSet>(key)?;
+    let (mut added, mut updated) = (0, 0);
+    let mut last = None;
+    let mut failed = None;
+    for pair in pairs.chunks_exact(2) {
+        let given = pair[0].float()?;
+        let old = zset.score(&pair[1]);
+        let new = match old {
+            Some(old) if options.increment => old + given,
+            _ => given,
+        };
+        if new.is_nan() {
+            failed = Some(NAN);
+            break;
+        }
+        let refused = match old {
+            None => xx,
+            Some(old) => nx || gt && new <= old || lt && new >= old,
+        };
+        if refused {
+            continue;
+        }
+        last = Some(new);
+        if old != Some(new) {
+            zset.insert(&pair[1].shared(), new);
+            match old {
+                None => added += 1,
+                Some(_) => updated += 1,
+            }
+        }
+    }
+    if added + updated > 0 {
+        state.db.changed(key);
+    }
+    match failed {
+        Some(fail) => Err(fail),
+        None if options.increment => Ok(last.map_or(Reply::Nil, |new| score(new, version))),
+        None => int(added + if options.changed { updated } else { 0 }),
+    }
+}
+
+pub(super) fn zrem(state: &mut State, args: &[Arg]) -> Out {
+    let Some(zset) = state.db.edit::<ZSet>(&args[1])? else {
+        return int(0);
+    };
+    let gone = args[2..]
+        .iter()
+        .filter(|m| zset.remove(m).is_some())
+        .count();
+    if gone > 0 {
+        state.db.shrunk::<ZSet>(&args[1]);
+    }
+    int(gone)
+}
+
+pub(super) fn zcard(state: &mut State, args: &[Arg]) -> Out {
+    int(state.db.read::<ZSet>(&args[1])?.map_or(0, ZSet::len))
+}
+
+pub(super) fn zscore(state: &mut State, args: &[Arg]) -> Out {
+    let version = state.version;
+    let zset = state.db.read::<ZSet>(&args[1])?;
+    let found = zset.and_then(|zset| zset.score(&args[2]));
+    Ok(found.map_or(Reply::Nil, |value| score(value, version)))
+}
+
+pub(super) fn zmscore(state: &mut State, args: &[Arg]) -> Out {
+    let version = state.version;
+    let zset = state.db.read::<ZSet>(&args[1])?;
+    let one = |member: &Arg| {
+        let found = zset.and_then(|zset| zset.score(member));
+        found.map_or(Reply::Nil, |value| score(value, version))
+    };
+    Ok(Reply::Array(args[2..].iter().map(one).collect()))
+}
+
+fn rank(state: &mut State, args: &[Arg], reverse: bool, name: &str) -> Out {
+    let with_score = match &args[3..] {
+        [] => false,
+        [word] if state.version.rank_with_score() && word.is("WITHSCORE") => true,
+        [_] if state.version.rank_with_score() => return Err(Fail::SYNTAX),
+        _ if state.version.rank_with_score() => return Err(Fail::arity(name)),
+        _ => return Err(Fail::arity(name)),
+    };
+    let version = state.version;
+    let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
+        return Ok(Reply::Nil);
+    };
+    let Some(at) = zset.rank(&args[2]) else {
+        return Ok(Reply::Nil);
+    };
+    let at = if reverse { zset.len() - 1 - at } else { at };
+    let at = Reply::Int(at as i64);
+    Ok(match zset.score(&args[2]) {
+        Some(value) if with_score => Reply::Array(vec![at, score(value, version)]),
+        _ => at,
+    })
+}
+
+pub(super) fn zrank(state: &mut State, args: &[Arg]) -> Out {
+    rank(state, args, false, "zrank")
+}
+
+pub(super) fn zrevrank(state: &mut State, args: &[Arg]) -> Out {
+    rank(state, args, true, "zrevrank")
+}
+
+fn pop(state: &mut State, args: &[Arg], min: bool) -> Out {
+    if args.len() > 3 {
+        return Err(Fail::SYNTAX);
+    }
+    let count = match args.get(2) {
+        Some(count) => pop_count(count)?,
+        None => 1,
+    };
+    let version = state.version;
+    let Some(zset) = state.db.edit::<ZSet>(&args[1])? else {
+        return Ok(Reply::Array(Vec::new()));
+    };
+    let count = count.min(zset.len());
+    let mut out = Vec::with_capacity(count * 2);
+    for _ in 0..count {
+        let at = if min { 0 } else { zset.len() - 1 };
+        let Some((member, value)) = zset.range(at, at + 1).pop().map(|(m, s)| (m.clone(), s))
+        else {
+            break;
+        };
+        zset.remove(&member);
+        out.push(bulk(Some(&member)));
+        out.push(score(value, version));
+    }
+    if count > 0 {
+        state.db.shrunk::<ZSet>(&args[1]);
+    }
+    Ok(Reply::Array(out))
+}
+
+pub(super) fn zpopmin(state: &mut State, args: &[Arg]) -> Out {
+    pop(state, args, true)
+}
+
+pub(super) fn zpopmax(state: &mut State, args: &[Arg]) -> Out {
+    pop(state, args, false)
+}

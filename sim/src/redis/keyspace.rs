@@ -1,0 +1,300 @@
+//! Keys, their values, and when they expire.
+//!
+//! A key is gone when the server's millisecond is *past* its expiry, and is
+//! removed when somebody next looks at it; nobody who reads, command or
+//! observer, can tell that it still occupies memory. Within one command (a
+//! whole script too) the time stands still, so a key cannot expire halfway.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sluice_core::redis::Bytes;
+
+use super::SessionId;
+use super::command::Fail;
+use super::hash;
+use super::value::{Hash, List, Set, Typed, Value, ZSet};
+
+/// A value and its expiry in milliseconds since the Unix epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) value: Value,
+    pub(super) expires: Option<i64>,
+}
+
+/// The keys of a server. Clones are O(1); the first write after a clone copies
+/// the directory, and the value it touches.
+///
+/// The public getters are for observers: they see what a client would see at
+/// `now_us` (microseconds since the Unix epoch), and change nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Keyspace {
+    entries: Rc<BTreeMap<Bytes, Entry>>,
+    /// The server's time during the present command.
+    pub(super) now_ms: i64,
+    /// Who watches what, for `EXEC`; with the key's absence when it began.
+    watched: Vec<(Bytes, SessionId)>,
+    /// Watchers whose keys have changed.
+    dirty: Vec<SessionId>,
+}
+
+impl Keyspace {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &[u8], now_us: u64) -> Option<&Value> {
+        let entry = self.entries.get(key)?;
+        alive(entry, (now_us / 1000) as i64).then_some(&entry.value)
+    }
+
+    /// The string at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn string(&self, key: &[u8], now_us: u64) -> Option<&Bytes> {
+        match self.get(key, now_us)? {
+            Value::Str(bytes) => Some(bytes),
+            Value::Hash(_) | Value::List(_) | Value::Set(_) | Value::ZSet(_) => None,
+        }
+    }
+
+    /// The hash at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn hash(&self, key: &[u8], now_us: u64) -> Option<&Hash> {
+        Hash::of(self.get(key, now_us)?)
+    }
+
+    /// The list at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn list(&self, key: &[u8], now_us: u64) -> Option<&List> {
+        List::of(self.get(key, now_us)?)
+    }
+
+    /// The set at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn set(&self, key: &[u8], now_us: u64) -> Option<&Set> {
+        Set::of(self.get(key, now_us)?)
+    }
+
+    /// The sorted set at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn zset(&self, key: &[u8], now_us: u64) -> Option<&ZSet> {
+        ZSet::of(self.get(key, now_us)?)
+    }
+
+    /// When the key expires, in milliseconds since the Unix epoch; `None`
+    /// without key or without expiry.
+    #[must_use]
+    pub fn expires_at_ms(&self, key: &[u8], now_us: u64) -> Option<u64> {
+        self.get(key, now_us)?;
+        self.entries.get(key)?.expires.map(|at| at.max(0) as u64)
+    }
+
+    /// All keys with their values, in the keys' byte order.
+    pub fn iter(&self, now_us: u64) -> impl Iterator<Item = (&Bytes, &Value)> {
+        let now_ms = (now_us / 1000) as i64;
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| alive(entry, now_ms))
+            .map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// A digest of all that a client could find out at `now_us` about keys,
+    /// values and absolute expiries. O(keys).
+    #[must_use]
+    pub fn digest(&self, now_us: u64) -> u64 {
+        let now_ms = (now_us / 1000) as i64;
+        let mut sum = 0u64;
+        for (key, entry) in self.entries.iter().filter(|(_, e)| alive(e, now_ms)) {
+            let expires = entry.expires.map_or(0, |at| at as u64 ^ (1 << 63));
+            let value = entry.value.digest() ^ expires.rotate_left(17);
+            sum = sum.wrapping_add(hash::pair(key, &value.to_le_bytes()));
+        }
+        sum
+    }
+}
+
+fn alive(entry: &Entry, now_ms: i64) -> bool {
+    entry.expires.is_none_or(|at| now_ms <= at)
+}
+
+/// What commands do with it. All of it is as of [`Keyspace::now_ms`].
+impl Keyspace {
+    /// The entry, after removing it if it has expired.
+    pub(super) fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+        let expired = match self.entries.get(key) {
+            None => return None,
+            Some(entry) => !alive(entry, self.now_ms),
+        };
+        if expired {
+            self.remove(key);
+            return None;
+        }
+        self.entries.get(key)
+    }
+
+    pub(super) fn exists(&mut self, key: &[u8]) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// The value of this type, if the key exists.
+    pub(super) fn read<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&T>, Fail> {
+        match self.entry(key) {
+            None => Ok(None),
+            Some(entry) => T::of(&entry.value).map(Some).ok_or(Fail::WRONG_TYPE),
+        }
+    }
+
+    /// The value of this type for change, if the key exists. The caller says
+    /// [`Keyspace::changed`] or [`Keyspace::shrunk`] when it did change it.
+    pub(super) fn edit<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&mut T>, Fail> {
+        if self.read::<T>(key)?.is_none() {
+            return Ok(None);
+        }
+        let entry = Rc::make_mut(&mut self.entries).get_mut(key);
+        Ok(entry.and_then(|entry| T::of_mut(&mut entry.value)))
+    }
+
+    /// The value of this type for change, made empty if the key is missing.
+    pub(super) fn upsert<T: Typed>(&mut self, key: &super::command::Arg) -> Result<&mut T, Fail> {
+        if self.read::<T>(key)?.is_none() {
+            let entry = Entry {
+                value: T::default().wrap(),
+                expires: None,
+            };
+            Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
+        }
+        let entry = Rc::make_mut(&mut self.entries).get_mut(&**key);
+        entry
+            .and_then(|entry| T::of_mut(&mut entry.value))
+            .ok_or(Fail::WRONG_TYPE)
+    }
+
+    /// The string, if the key exists.
+    pub(super) fn read_str(&mut self, key: &[u8]) -> Result<Option<&Bytes>, Fail> {
+        match self.entry(key) {
+            None => Ok(None),
+            Some(Entry {
+                value: Value::Str(bytes),
+                ..
+            }) => Ok(Some(bytes)),
+            Some(_) => Err(Fail::WRONG_TYPE),
+        }
+    }
+
+    /// Replaces the string and keeps the expiry.
+    pub(super) fn write_str(&mut self, key: &super::command::Arg, value: Bytes) {
+        let entries = Rc::make_mut(&mut self.entries);
+        match entries.get_mut(&**key) {
+            Some(entry) => entry.value = Value::Str(value),
+            None => {
+                let value = Value::Str(value);
+                let entry = Entry {
+                    value,
+                    expires: None,
+                };
+                entries.insert(key.shared(), entry);
+            }
+        }
+        self.changed(key);
+    }
+
+    /// Puts a value there, whatever was there before.
+    pub(super) fn put(&mut self, key: Bytes, value: Value, expires: Option<i64>) {
+        self.changed(&key);
+        Rc::make_mut(&mut self.entries).insert(key, Entry { value, expires });
+    }
+
+    /// Removes the key; what was there.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        if !self.entries.contains_key(key) {
+            return None;
+        }
+        self.changed(key);
+        Rc::make_mut(&mut self.entries).remove(key)
+    }
+
+    /// Sets or clears the expiry of a key that exists; one in the past removes it.
+    pub(super) fn expire(&mut self, key: &[u8], at: Option<i64>) {
+        if at.is_some_and(|at| at <= self.now_ms) {
+            self.remove(key);
+        } else if let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key) {
+            entry.expires = at;
+            self.changed(key);
+        }
+    }
+
+    /// The value was changed, and may have become empty: then the key goes.
+    pub(super) fn shrunk<T: Typed>(&mut self, key: &[u8]) {
+        let empty = self
+            .entries
+            .get(key)
+            .and_then(|entry| T::of(&entry.value))
+            .is_some_and(Typed::is_empty);
+        if empty {
+            self.remove(key);
+        } else {
+            self.changed(key);
+        }
+    }
+
+    /// The value of this key was changed.
+    pub(super) fn changed(&mut self, key: &[u8]) {
+        if self.watched.is_empty() {
+            return;
+        }
+        for (watched, session) in &self.watched {
+            if **watched == *key && !self.dirty.contains(session) {
+                self.dirty.push(*session);
+            }
+        }
+    }
+
+    /// Live keys in byte order.
+    pub(super) fn live_keys(&self) -> impl Iterator<Item = (&Bytes, &Value)> {
+        self.iter(self.now_ms.max(0) as u64 * 1000)
+    }
+
+    /// Number of keys, the expired but unvisited included, as `DBSIZE` counts.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        if !self.watched.is_empty() {
+            let keys: Vec<Bytes> = self.entries.keys().cloned().collect();
+            for key in keys {
+                self.changed(&key);
+            }
+        }
+        self.entries = Rc::default();
+    }
+
+    pub(super) fn watch(&mut self, key: &super::command::Arg, session: SessionId) {
+        let _ = self.entry(key);
+        let pair = (key.shared(), session);
+        if !self.watched.contains(&pair) {
+            self.watched.push(pair);
+        }
+    }
+
+    /// Ends all watching of a session; whether any of its keys had changed.
+    pub(super) fn unwatch(&mut self, session: SessionId) -> bool {
+        if self.watched.is_empty() {
+            return false;
+        }
+        let mut dirty = self.dirty.contains(&session);
+        for (key, watcher) in &self.watched {
+            let expired = self
+                .entries
+                .get(key)
+                .is_some_and(|e| !alive(e, self.now_ms));
+            dirty |= *watcher == session && expired;
+        }
+        self.watched.retain(|(_, watcher)| *watcher != session);
+        self.dirty.retain(|watcher| *watcher != session);
+        dirty
+    }
+
+    /// For the digest: who watches what, and whose watch is broken.
+    pub(super) fn watches(&self) -> (&[(Bytes, SessionId)], &[SessionId]) {
+        (&self.watched, &self.dirty)
+    }
+}

@@ -1,0 +1,68 @@
+//! `math.random` as Redis has it: `lrand48` of its own, seeded anew for every
+//! script, so that scripts are deterministic on all platforms.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Value, Variadic};
+
+use super::error::Raised;
+
+const MULTIPLIER: u64 = 0x5_DEEC_E66D;
+const MASK: u64 = (1 << 48) - 1;
+const MAX: f64 = 0x7FFF_FFFF as f64;
+
+/// The generator's 48 bits.
+#[derive(Clone, Debug)]
+pub(super) struct Random(Rc<Cell<u64>>);
+
+impl Random {
+    pub(super) fn new() -> Self {
+        let random = Self(Rc::new(Cell::new(0)));
+        random.reset();
+        random
+    }
+
+    /// Back to where every script begins.
+    pub(super) fn reset(&self) {
+        self.seed(0);
+    }
+
+    fn seed(&self, seed: u32) {
+        self.0.set(u64::from(seed) << 16 | 0x330E);
+    }
+
+    fn next(&self) -> u32 {
+        let next = self.0.get().wrapping_mul(MULTIPLIER).wrapping_add(0xB) & MASK;
+        self.0.set(next);
+        (next >> 17) as u32
+    }
+
+    /// `math.random`.
+    pub(super) fn random(&self, lua: &Lua) -> mlua::Result<Function> {
+        let this = self.clone();
+        lua.create_function(move |_, args: Variadic<f64>| {
+            let unit = f64::from(this.next() % 0x7FFF_FFFF) / MAX;
+            let (low, high, at) = match args[..] {
+                [] => return Ok(Value::Number(unit)),
+                [high] => (1.0, high.trunc(), 1),
+                [low, high] => (low.trunc(), high.trunc(), 2),
+                _ => return Err(Raised::misuse("wrong number of arguments")),
+            };
+            if low > high {
+                let text = format!("bad argument #{at} to 'random' (interval is empty)");
+                return Err(Raised::misuse(&text));
+            }
+            Ok(Value::Number((unit * (high - low + 1.0)).floor() + low))
+        })
+    }
+
+    /// `math.randomseed`.
+    pub(super) fn randomseed(&self, lua: &Lua) -> mlua::Result<Function> {
+        let this = self.clone();
+        lua.create_function(move |_, seed: f64| {
+            this.seed(super::convert::c_cast(seed) as u32);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,220 @@
+-- Redis's sandbox, built once per interpreter.
+--
+-- Redis patches its Lua so that a table can be read-only. Stock 5.1 cannot, so
+-- what a script sees of `_G` and of each library is an empty stand-in whose
+-- metatable reads through to the real one and refuses writes. The functions
+-- that would look past a metatable (rawset, rawget, next, pairs,
+-- setmetatable, getmetatable) know the stand-ins.
+--
+-- Takes a table of native functions, returns the stand-in for `_G`, the real
+-- globals, and a maker of runners.
+local native = ...
+
+local error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall =
+    error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall
+local loadstring, load, sub = loadstring, load, string.sub
+local resume, create, status, wrap = coroutine.resume, coroutine.create, coroutine.status, coroutine.wrap
+local translate = native.translate
+
+local real_of = {} -- stand-in -> real table
+local READONLY = "Attempt to modify a readonly table"
+
+local function protect(real, missing)
+    local stand_in = {}
+    real_of[stand_in] = real
+    if missing then setmetatable(real, { __index = missing }) end
+    return setmetatable(stand_in, {
+        __index = real,
+        __newindex = function() error(READONLY, 2) end,
+    })
+end
+
+local function writable(t)
+    if real_of[t] then error(READONLY, 3) end
+end
+
+-- Errors of native functions are userdata until a script could look at them.
+local function caught(ok, ...)
+    if ok then return true, ... end
+    local e = ...
+    if type(e) == "userdata" then
+        local killed
+        e, killed = translate(e)
+        if killed then error(killed, 0) end
+    end
+    if type(e) == "table" then
+        local text = e.err
+        if type(text) == "string" or type(text) == "number" then return false, text end
+    end
+    return false, e
+end
+
+local function resumed(ok, ...)
+    if ok then return true, ... end
+    local e = ...
+    if type(e) == "userdata" then
+        local killed
+        e, killed = translate(e)
+        if killed then error(killed, 0) end
+    end
+    return false, e
+end
+
+local G = {
+    _VERSION = _VERSION,
+    assert = assert, error = error, gcinfo = function() return 0, 0 end, ipairs = ipairs,
+    rawequal = rawequal, select = select, tonumber = tonumber, type = type, unpack = unpack,
+}
+
+function G.collectgarbage(what)
+    if what == "count" then return 0, 0 end
+    return 0
+end
+
+function G.pcall(...)
+    if select("#", ...) == 0 then error("bad argument #1 to 'pcall' (value expected)", 2) end
+    return caught(pcall(...))
+end
+
+function G.xpcall(f, handler)
+    return resumed(xpcall(f, function(e)
+        if type(e) == "userdata" then
+            local killed
+            e, killed = translate(e)
+            if killed then return killed end
+        end
+        return handler(e)
+    end))
+end
+
+function G.pairs(t)
+    return next, real_of[t] or t, nil
+end
+
+function G.next(t, k)
+    return next(real_of[t] or t, k)
+end
+
+function G.rawget(t, k)
+    return rawget(real_of[t] or t, k)
+end
+
+function G.rawset(t, k, v)
+    writable(t)
+    return rawset(t, k, v)
+end
+
+function G.setmetatable(t, m)
+    writable(t)
+    return setmetatable(t, m)
+end
+
+local string_meta = getmetatable("")
+local string_meta_stand_in
+
+function G.getmetatable(t)
+    if type(t) == "string" then return string_meta_stand_in end
+    if real_of[t] then return nil end
+    return getmetatable(t)
+end
+
+-- Addresses differ from run to run, so objects are numbered instead.
+function G.tostring(...)
+    local v = ...
+    local kind = type(v)
+    if kind == "table" then
+        local meta = getmetatable(v)
+        if meta and meta.__tostring then return tostring(v) end
+        return "table: " .. native.name_of(v)
+    elseif kind == "function" or kind == "thread" then
+        return kind .. ": " .. native.name_of(v)
+    end
+    return tostring(...)
+end
+
+local global
+
+function G.loadstring(text, name)
+    if type(text) == "string" and sub(text, 1, 1) == "\27" then
+        return nil, "bad binary format"
+    end
+    local f, e = loadstring(text, name or text)
+    if f then setfenv(f, global) end
+    return f, e
+end
+
+function G.load(f, name)
+    local parts, n = {}, 0
+    while true do
+        local part = f()
+        if part == nil or part == "" then break end
+        n = n + 1
+        parts[n] = part
+    end
+    return G.loadstring(table.concat(parts), name or "=(load)")
+end
+
+local function copy(from, names)
+    local to = {}
+    for name in string.gmatch(names, "%S+") do to[name] = from[name] end
+    return to
+end
+
+G.string = protect(copy(string, "byte char dump find format gfind gmatch gsub len lower match rep reverse sub upper"))
+G.table = protect(copy(table, "concat foreach foreachi getn insert maxn remove setn sort"))
+local math_real = copy(math, "abs acos asin atan2 atan ceil cos cosh deg exp floor fmod frexp huge ldexp log10 log max min mod modf pi pow rad sin sinh sqrt tan tanh")
+math_real.random, math_real.randomseed = native.random, native.randomseed
+G.math = protect(math_real)
+G.coroutine = protect({
+    create = create, status = status, yield = coroutine.yield, running = coroutine.running,
+    resume = function(...) return resumed(resume(...)) end,
+    wrap = wrap,
+})
+-- Methods on strings find the library, not a script's idea of it.
+string_meta.__index = real_of[G.string]
+string_meta_stand_in = protect(string_meta)
+
+for name, library in pairs(native.libraries) do G[name] = protect(library) end
+
+local redis = native.redis
+redis.breakpoint = function() return false end
+redis.debug = function() end
+redis.replicate_commands = function() return true end
+redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING = 0, 1, 2, 3
+redis.REPL_NONE, redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL = 0, 1, 2, 2, 3
+G.redis = protect(redis)
+
+global = protect(G, function(_, name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end)
+G._G = global
+
+-- A runner for so many keys: the arguments arrive as Lua arguments, which is
+-- much cheaper than filling two tables from outside.
+local function runner(count)
+    local names = {}
+    for i = 1, count do names[i] = "k" .. i end
+    local list = table.concat(names, ", ")
+    local text = "local G, xpcall, handler = ...\n"
+        .. "return function(f, " .. (count > 0 and list .. ", " or "") .. "...)\n"
+        .. "G.KEYS, G.ARGV = {" .. list .. "}, {...}\n"
+        .. "return xpcall(f, handler)\n"
+        .. "end"
+    return loadstring(text, "=runner")(G, xpcall, native.handler)
+end
+
+-- For more keys or arguments than a call can carry.
+local function run_tables(f, keys, argv)
+    G.KEYS, G.ARGV = keys, argv
+    return xpcall(f, native.handler)
+end
+
+-- Whether a script got something into a stand-in by way of table.insert and
+-- its like, which do not look at metatables; and takes it out.
+local function tidy()
+    for stand_in in pairs(real_of) do
+        for k in pairs(stand_in) do rawset(stand_in, k, nil) end
+    end
+end
+
+return global, runner, run_tables, tidy

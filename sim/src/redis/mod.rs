@@ -1,0 +1,305 @@
+//! A Redis, simulated: one server as a value.
+//!
+//! The point of the simulator is that the very scripts which run in production
+//! run inside it, so this server speaks to clients as Redis does, down to the
+//! error texts, and runs scripts in the Lua that Redis runs. Three things it
+//! does differently, on purpose: time comes in with every command; a whole
+//! server can be cloned in O(1) and compared by digest, so that a search can
+//! fork it; and nothing in it depends on addresses, hash seeds or chance.
+//! Where Redis leaves an order or a choice open (`HGETALL`, `SPOP`), it is made
+//! in byte order here.
+//!
+//! Rejected: wrapping an existing in-memory Redis. None of those found takes
+//! its clock from outside, can be forked, or runs Lua 5.1.
+//!
+//! * Execute: [`Server::execute`], then drain [`Server::poll_push`].
+//! * Faults: [`Server::disconnect`], [`Server::flush_scripts`], [`Server::restart`].
+//! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
+
+mod command;
+mod extended;
+mod hash;
+mod keyspace;
+mod lua;
+mod number;
+mod session;
+mod value;
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use sluice_core::redis::{Bytes, Command, Reply};
+
+use command::{Arg, Fail, Run};
+pub use hash::{FixedHasher, FixedState};
+pub use keyspace::Keyspace;
+pub use lua::Engine;
+use session::{Session, Subscriptions};
+pub use value::{Hash as HashValue, List, Set, Value, ZSet};
+
+/// Identifies a connection to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// Which Redis is imitated, where versions differ observably.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// Redis 7.0.
+    V7_0,
+    /// Redis 7.2.
+    #[default]
+    V7_2,
+}
+
+impl Version {
+    /// As `INFO` and `REDIS_VERSION` tell it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::V7_0 => "7.0.15",
+            Self::V7_2 => "7.2.5",
+        }
+    }
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::V7_0 => 0x0007_000f,
+            Self::V7_2 => 0x0007_0205,
+        }
+    }
+
+    const fn rank_with_score(self) -> bool {
+        match self {
+            Self::V7_0 => false,
+            Self::V7_2 => true,
+        }
+    }
+}
+
+/// A key that a script used without declaring it among its `KEYS`: it works
+/// here and on one node, and breaks in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Undeclared {
+    /// SHA-1 of the script, in hexadecimal.
+    pub script: Box<str>,
+    /// The command that used the key.
+    pub command: &'static str,
+    /// The key.
+    pub key: Bytes,
+}
+
+/// The name of a script: its SHA-1 in lower-case hexadecimal.
+type Sha = [u8; 40];
+
+/// At most so many distinct findings are kept.
+const MAX_FINDINGS: usize = 256;
+
+/// All that a server knows.
+#[derive(Clone, Default)]
+struct State {
+    db: Keyspace,
+    version: Version,
+    now_us: u64,
+    sessions: BTreeMap<SessionId, Session>,
+    subscriptions: Subscriptions,
+    scripts: Rc<BTreeMap<Sha, Bytes>>,
+    replies: Replies,
+    undeclared: Vec<Undeclared>,
+    commands: u64,
+}
+
+/// Replies that are made once and shared.
+#[derive(Clone)]
+struct Replies {
+    ok: Reply,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self { ok: Reply::ok() }
+    }
+}
+
+impl Replies {
+    fn ok(&self) -> Reply {
+        self.ok.clone()
+    }
+}
+
+/// One simulated Redis server. A clone is cheap and independent.
+#[derive(Clone, Default)]
+pub struct Server {
+    state: State,
+}
+
+impl Server {
+    /// An empty server, imitating Redis 7.2.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty server, imitating the given version.
+    #[must_use]
+    pub fn with_version(version: Version) -> Self {
+        let mut server = Self::default();
+        server.state.version = version;
+        server
+    }
+
+    /// Executes one command of one session at server time `now_us`
+    /// (microseconds since the Unix epoch). Commands with several replies
+    /// (`SUBSCRIBE a b`) answer the first here and push the others.
+    pub fn execute(
+        &mut self,
+        engine: &Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Reply {
+        self.state.now_us = now_us;
+        self.state.db.now_ms = (now_us / 1000) as i64;
+        self.state.commands += 1;
+        let args = &command.args;
+        let mut few = [Arg::Plain(&[]); 16];
+        if let Some(few) = few.get_mut(..args.len()) {
+            for (slot, arg) in few.iter_mut().zip(args) {
+                *slot = Arg::Shared(arg);
+            }
+            self.dispatch(engine, session, command, few)
+        } else {
+            let many: Vec<Arg> = args.iter().map(Arg::Shared).collect();
+            self.dispatch(engine, session, command, &many)
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        engine: &Engine,
+        id: SessionId,
+        command: &Command,
+        args: &[Arg],
+    ) -> Reply {
+        let spec = command::lookup(&args[0]).ok_or_else(|| unknown(args));
+        let spec = spec.and_then(|spec| {
+            let accepted = spec.accepts(args.len());
+            accepted
+                .then_some(spec)
+                .ok_or_else(|| Fail::arity(spec.name))
+        });
+        if let Some(session) = self.state.sessions.get_mut(&id)
+            && let Some(reply) = session.intercept(&spec, command)
+        {
+            return reply;
+        }
+        match spec {
+            Err(fail) => fail.reply(),
+            Ok(spec) => match spec.run {
+                Run::Data(run) => run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()),
+                Run::Session(run) => {
+                    run(self, engine, id, args).unwrap_or_else(|fail| fail.reply())
+                }
+            },
+        }
+    }
+
+    /// The next pub/sub message (or further reply of one command) due for a
+    /// session, in order; `None` once drained.
+    pub fn poll_push(&mut self) -> Option<(SessionId, Reply)> {
+        self.state.subscriptions.poll_push()
+    }
+
+    /// The session's connection is gone: so are its transaction, watches and
+    /// subscriptions.
+    pub fn disconnect(&mut self, session: SessionId) {
+        self.state.db.unwatch(session);
+        self.state.subscriptions.forget(session);
+        self.state.sessions.remove(&session);
+    }
+
+    /// Forgets all scripts, as `SCRIPT FLUSH` does.
+    pub fn flush_scripts(&mut self) {
+        self.state.scripts = Rc::default();
+    }
+
+    /// A restart without persistence: keys, scripts and sessions are gone.
+    pub fn restart(&mut self) {
+        let state = &mut self.state;
+        *state = State {
+            version: state.version,
+            undeclared: std::mem::take(&mut state.undeclared),
+            ..State::default()
+        };
+    }
+
+    /// The keys, for observers.
+    #[must_use]
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.state.db
+    }
+
+    /// Keys that scripts have used without declaring them, since the server
+    /// was made (at most 256 distinct ones).
+    #[must_use]
+    pub fn undeclared_keys(&self) -> &[Undeclared] {
+        &self.state.undeclared
+    }
+
+    /// Whether the server knows this script (SHA-1, hexadecimal).
+    #[must_use]
+    pub fn knows_script(&self, sha: &str) -> bool {
+        let sha = Sha::try_from(sha.to_ascii_lowercase().as_bytes());
+        sha.is_ok_and(|sha| self.state.scripts.contains_key(&sha))
+    }
+
+    /// A digest of the logical state as of the last command: keys, values,
+    /// absolute expiries, scripts, sessions, undelivered messages. Two servers
+    /// that will behave alike have the same digest, however they came to be so.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hasher = FixedHasher::default();
+        self.hash_state(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Feeds the logical state to a hasher; see [`Server::digest`].
+    pub fn hash_state(&self, hasher: &mut impl Hasher) {
+        let state = &self.state;
+        state.db.digest(state.now_us).hash(hasher);
+        state.db.watches().hash(hasher);
+        for sha in state.scripts.keys() {
+            hasher.write(sha);
+        }
+        state.sessions.hash(hasher);
+        state.subscriptions.hash(hasher);
+    }
+}
+
+/// The error for a command that does not exist.
+fn unknown(args: &[Arg]) -> Fail {
+    const MOST: usize = 128;
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend(args[0].iter().take(MOST));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let mut used = 0;
+    for arg in &args[1..] {
+        if used >= MOST {
+            break;
+        }
+        let shown = &arg[..arg.len().min(MOST - used)];
+        text.push(b'\'');
+        text.extend_from_slice(shown);
+        text.extend_from_slice(b"' ");
+        used += shown.len() + 3;
+    }
+    for byte in &mut text {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+    Fail::new(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Whole-server tests; each family of commands has its own file.
+
+use super::*;
+
+/// A server with an engine, one session, and a clock to turn.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) server: Server,
+    pub(crate) now_us: u64,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self {
+            engine: Engine::new(),
+            server: Server::new(),
+            now_us: 1_700_000_000_000_000,
+        }
+    }
+
+    /// Runs a command line, words separated by spaces.
+    pub(crate) fn run(&mut self, line: &str) -> String {
+        self.run_as(1, &line.split(' ').collect::<Vec<_>>())
+    }
+
+    pub(crate) fn run_as(&mut self, session: u64, words: &[&str]) -> String {
+        let mut command = Command::new(words[0]);
+        for word in &words[1..] {
+            command = command.arg(word);
+        }
+        let reply = self
+            .server
+            .execute(&self.engine, self.now_us, SessionId(session), &command);
+        format!("{reply:?}")
+    }
+
+    pub(crate) fn eval(&mut self, script: &str) -> String {
+        self.run_as(1, &["EVAL", script, "0"])
+    }
+}
+
+#[test]
+fn a_first_conversation() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.run("PING"), "+PONG");
+    assert_eq!(bench.run("SET k v PX 1000"), "+OK");
+    assert_eq!(bench.run("GET k"), "\"v\"");
+    assert_eq!(bench.run("PTTL k"), ":1000");
+    bench.now_us += 1_001_000;
+    assert_eq!(bench.run("GET k"), "nil");
+    assert_eq!(bench.run("HSET h a 1 b 2"), ":2");
+    assert_eq!(bench.run("HLEN h"), ":2");
+    assert_eq!(bench.run("ZADD z 1 a 2 b 3 c"), ":3");
+    assert_eq!(bench.run("ZRANK z b"), ":1");
+    assert_eq!(
+        bench.run("ZRANGE z 0 -1 WITHSCORES"),
+        r#"["a", "1", "b", "2", "c", "3"]"#
+    );
+    assert_eq!(
+        bench.run("LPUSH z x"),
+        "-WRONGTYPE Operation against a key holding the wrong kind of value"
+    );
+    assert_eq!(
+        bench.run("NOSUCH a b"),
+        "-ERR unknown command \\'NOSUCH\\', with args beginning with: \\'a\\' \\'b\\' "
+    );
+    assert_eq!(bench.eval("return redis.call('HLEN', 'h') + 1"), ":3");
+    assert_eq!(
+        bench.run_as(
+            1,
+            &[
+                "EVAL",
+                "return {KEYS[1], ARGV[1], #ARGV}",
+                "1",
+                "k",
+                "x",
+                "y"
+            ]
+        ),
+        r#"["k", "x", :2]"#
+    );
+}

@@ -1,0 +1,375 @@
+//! An ordered sequence that knows ranks: a counted B+-tree.
+//!
+//! A sorted set must answer "how many come before" and "the k-th" in O(log n),
+//! and forking a world must not copy it. So every inner entry carries the
+//! number of items below it, and nodes are shared between clones until one of
+//! them writes. Rejected: a skip list (not persistent) and a treap (shorter
+//! code, but a pointer chase per bit of n; here a hundred items are two
+//! contiguous leaves).
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use sluice_core::redis::Bytes;
+
+/// Most items of a leaf, and most children of an inner node.
+const CAP: usize = 64;
+
+/// A member with its score; ordered by (score, member bytes).
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) score: f64,
+    pub(crate) member: Bytes,
+}
+
+impl Item {
+    fn order(&self, score: f64, member: &[u8]) -> Ordering {
+        self.score
+            .partial_cmp(&score)
+            .unwrap_or(Ordering::Equal)
+            .then_with(|| (*self.member).cmp(member))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Leaf(Vec<Item>),
+    Inner(Vec<Child>),
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    /// Items below.
+    count: usize,
+    /// The last item below: what a search compares with.
+    last: Item,
+    node: Rc<Node>,
+}
+
+impl Child {
+    fn of(node: Node) -> Self {
+        let (count, last) = match &node {
+            Node::Leaf(items) => (items.len(), items.last().expect("no empty node").clone()),
+            Node::Inner(children) => (
+                children.iter().map(|c| c.count).sum(),
+                children.last().expect("no empty node").last.clone(),
+            ),
+        };
+        Self {
+            count,
+            last,
+            node: Rc::new(node),
+        }
+    }
+}
+
+/// The sequence. Every operation is O(log n); a clone is O(1).
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    root: Rc<Node>,
+    len: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            root: Rc::new(Node::Leaf(Vec::new())),
+            len: 0,
+        }
+    }
+}
+
+impl Tree {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an item that is not there yet.
+    pub(crate) fn insert(&mut self, score: f64, member: Bytes) {
+        self.len += 1;
+        if let Some(right) = Rc::make_mut(&mut self.root).insert(Item { score, member }) {
+            let left = std::mem::replace(Rc::make_mut(&mut self.root), Node::Leaf(Vec::new()));
+            self.root = Rc::new(Node::Inner(vec![Child::of(left), Child::of(right)]));
+        }
+    }
+
+    /// Removes an item that is there.
+    pub(crate) fn remove(&mut self, score: f64, member: &[u8]) {
+        let removed = Rc::make_mut(&mut self.root).remove(score, member);
+        assert!(removed, "the index of a sorted set has lost a member");
+        self.len -= 1;
+        while let Node::Inner(children) = &*self.root {
+            match children.len() {
+                0 => self.root = Rc::new(Node::Leaf(Vec::new())),
+                1 => self.root = children[0].node.clone(),
+                _ => break,
+            }
+        }
+    }
+
+    /// How many items there are before the first for which `before` is false;
+    /// `before` must be true for a prefix only.
+    pub(crate) fn partition(&self, before: impl Fn(&Item) -> bool) -> usize {
+        let mut node = &*self.root;
+        let mut rank = 0;
+        loop {
+            match node {
+                Node::Leaf(items) => return rank + items.partition_point(|item| before(item)),
+                Node::Inner(children) => {
+                    let at = children.partition_point(|child| before(&child.last));
+                    rank += children[..at].iter().map(|c| c.count).sum::<usize>();
+                    match children.get(at) {
+                        Some(child) => node = &child.node,
+                        None => return rank,
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many items come before this one.
+    pub(crate) fn rank(&self, score: f64, member: &[u8]) -> usize {
+        self.partition(|item| item.order(score, member) == Ordering::Less)
+    }
+
+    /// The items with ranks in `start..end`, in order.
+    pub(crate) fn range(&self, start: usize, end: usize) -> Vec<&Item> {
+        let end = end.min(self.len);
+        let mut out = Vec::with_capacity(end.saturating_sub(start));
+        if start < end {
+            self.root.collect(start, end, &mut out);
+        }
+        out
+    }
+}
+
+impl Node {
+    /// Inserts below; if the node had to split, its right half.
+    fn insert(&mut self, item: Item) -> Option<Node> {
+        match self {
+            Node::Leaf(items) => {
+                let at = items.partition_point(|other| {
+                    other.order(item.score, &item.member) == Ordering::Less
+                });
+                // A queue grows at its end: leave full leaves behind, not halves.
+                if items.len() == CAP && at == CAP {
+                    return Some(Node::Leaf(vec![item]));
+                }
+                items.insert(at, item);
+                (items.len() > CAP).then(|| Node::Leaf(items.split_off(CAP / 2)))
+            }
+            Node::Inner(children) => {
+                let at = children
+                    .partition_point(|c| c.last.order(item.score, &item.member) == Ordering::Less)
+                    .min(children.len() - 1);
+                let child = &mut children[at];
+                if child.last.order(item.score, &item.member) == Ordering::Less {
+                    child.last = item.clone();
+                }
+                child.count += 1;
+                if let Some(right) = Rc::make_mut(&mut child.node).insert(item) {
+                    let right = Child::of(right);
+                    child.count -= right.count;
+                    child.last = child.node.last().clone();
+                    children.insert(at + 1, right);
+                }
+                if children.len() <= CAP {
+                    return None;
+                }
+                let half = if at + 2 >= children.len() {
+                    CAP
+                } else {
+                    CAP / 2
+                };
+                Some(Node::Inner(children.split_off(half)))
+            }
+        }
+    }
+
+    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        match self {
+            Node::Leaf(items) => {
+                let at = items.partition_point(|item| item.order(score, member) == Ordering::Less);
+                let found = items.get(at).is_some_and(|item| *item.member == *member);
+                if found {
+                    items.remove(at);
+                }
+                found
+            }
+            Node::Inner(children) => {
+                let at =
+                    children.partition_point(|c| c.last.order(score, member) == Ordering::Less);
+                let Some(child) = children.get_mut(at) else {
+                    return false;
+                };
+                if !Rc::make_mut(&mut child.node).remove(score, member) {
+                    return false;
+                }
+                child.count -= 1;
+                if child.count == 0 {
+                    children.remove(at);
+                } else {
+                    child.last = child.node.last().clone();
+                    Self::join(children, at);
+                }
+                true
+            }
+        }
+    }
+
+    /// Merges the child with a neighbour when both fit into one node easily.
+    fn join(children: &mut Vec<Child>, at: usize) {
+        if children[at].node.width() > CAP / 4 || children.len() < 2 {
+            return;
+        }
+        let left = if at + 1 < children.len() { at } else { at - 1 };
+        if children[left].node.width() + children[left + 1].node.width() > CAP / 2 {
+            return;
+        }
+        let right = children.remove(left + 1);
+        let child = &mut children[left];
+        match (Rc::make_mut(&mut child.node), &*right.node) {
+            (Node::Leaf(a), Node::Leaf(b)) => a.extend(b.iter().cloned()),
+            (Node::Inner(a), Node::Inner(b)) => a.extend(b.iter().cloned()),
+            (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => {
+                unreachable!("all leaves have one depth")
+            }
+        }
+        child.count += right.count;
+        child.last = right.last;
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Node::Leaf(items) => items.len(),
+            Node::Inner(children) => children.len(),
+        }
+    }
+
+    fn last(&self) -> &Item {
+        match self {
+            Node::Leaf(items) => items.last().expect("no empty node"),
+            Node::Inner(children) => &children.last().expect("no empty node").last,
+        }
+    }
+
+    fn collect<'a>(&'a self, start: usize, end: usize, out: &mut Vec<&'a Item>) {
+        match self {
+            Node::Leaf(items) => out.extend(&items[start..end.min(items.len())]),
+            Node::Inner(children) => {
+                let mut base = 0;
+                for child in children {
+                    let (lo, hi) = (start.max(base), end.min(base + child.count));
+                    if lo < hi {
+                        child.node.collect(lo - base, hi - base, out);
+                    }
+                    base += child.count;
+                    if base >= end {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(n: u64) -> Bytes {
+        Bytes::from(format!("m{n:03}").as_bytes())
+    }
+
+    fn check(node: &Node) -> usize {
+        match node {
+            Node::Leaf(items) => {
+                assert!(items.len() <= CAP);
+                items.len()
+            }
+            Node::Inner(children) => {
+                assert!(children.len() <= CAP);
+                for child in children {
+                    assert_eq!(child.count, check(&child.node));
+                    assert!(child.count > 0);
+                    assert!(
+                        child
+                            .node
+                            .last()
+                            .order(child.last.score, &child.last.member)
+                            .is_eq()
+                    );
+                }
+                children.iter().map(|c| c.count).sum()
+            }
+        }
+    }
+
+    /// Against a sorted vector, through growth, shrinking and forks.
+    #[test]
+    fn agrees_with_a_sorted_vector() {
+        let mut tree = Tree::default();
+        let mut plain: Vec<(u64, Bytes)> = Vec::new();
+        let mut seed = 7u64;
+        let mut draw = |bound: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % bound
+        };
+        for round in 0..30_000 {
+            let growing = (round / 7_500) % 2 == 0;
+            let fork = tree.clone();
+            let before = plain.len();
+            if draw(10) < if growing { 7 } else { 2 } {
+                let entry = (draw(50), bytes(draw(100_000)));
+                if let Err(at) = plain.binary_search(&entry) {
+                    tree.insert(entry.0 as f64, entry.1.clone());
+                    plain.insert(at, entry);
+                }
+            } else if !plain.is_empty() {
+                let at = draw(plain.len() as u64) as usize;
+                let (score, member) = plain.remove(at);
+                assert_eq!(tree.rank(score as f64, &member), at);
+                tree.remove(score as f64, &member);
+            }
+            assert_eq!(fork.len(), before);
+            assert_eq!(tree.len(), plain.len());
+            if round % 500 == 0 {
+                assert_eq!(check(&tree.root), plain.len());
+                let lo = draw(plain.len() as u64 + 1) as usize;
+                let hi = lo + draw(200) as usize;
+                let ours: Vec<_> = tree
+                    .range(lo, hi)
+                    .iter()
+                    .map(|i| i.member.clone())
+                    .collect();
+                let theirs: Vec<_> = plain[lo..hi.min(plain.len())]
+                    .iter()
+                    .map(|p| p.1.clone())
+                    .collect();
+                assert_eq!(ours, theirs);
+                assert_eq!(
+                    tree.partition(|item| item.score < 25.0),
+                    plain.partition_point(|p| p.0 < 25)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_stays_shallow() {
+        let mut tree = Tree::default();
+        for n in 0..20_000u64 {
+            tree.insert(n as f64, bytes(n));
+            if n >= 100 {
+                tree.remove((n - 100) as f64, &bytes(n - 100));
+            }
+        }
+        let mut depth = 1;
+        let mut node = tree.root.clone();
+        while let Node::Inner(children) = &*node.clone() {
+            depth += 1;
+            node = children[0].node.clone();
+        }
+        assert!(depth <= 2, "{depth}");
+    }
+}
