@@ -267,6 +267,15 @@ impl Keyspace {
         self.entries = Rc::default();
     }
 
+    /// The same keys, with nobody watching.
+    pub(super) fn without_watches(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            now_ms: self.now_ms,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn watch(&mut self, key: &super::command::Arg, session: SessionId) {
         let _ = self.entry(key);
         let pair = (key.shared(), session);

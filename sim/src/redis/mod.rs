@@ -26,21 +26,20 @@ mod session;
 mod value;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use sluice_core::redis::{Bytes, Command, Reply};
 
+pub use crate::store::SessionId;
+use crate::store::Store;
 use command::{Arg, Fail, Run};
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
 use session::{Session, Subscriptions};
 pub use value::{Hash as HashValue, List, Set, Value, ZSet};
-
-/// Identifies a connection to a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u64);
 
 /// Which Redis is imitated, where versions differ observably.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,10 +222,17 @@ impl Server {
         self.state.scripts = Rc::default();
     }
 
-    /// A restart without persistence: keys, scripts and sessions are gone.
-    pub fn restart(&mut self) {
+    /// The process ends and starts again: scripts and sessions are gone, and
+    /// unless `keep_data` (persistence that lost nothing) all keys are.
+    pub fn restart(&mut self, keep_data: bool) {
         let state = &mut self.state;
+        let db = if keep_data {
+            state.db.without_watches()
+        } else {
+            Keyspace::default()
+        };
         *state = State {
+            db,
             version: state.version,
             undeclared: std::mem::take(&mut state.undeclared),
             ..State::default()
@@ -273,6 +279,47 @@ impl Server {
         }
         state.sessions.hash(hasher);
         state.subscriptions.hash(hasher);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.state.db.iter(self.state.now_us);
+        f.debug_map().entries(keys).finish()
+    }
+}
+
+impl Store for Server {
+    type Engine = Engine;
+
+    fn execute(
+        &mut self,
+        engine: &Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Reply {
+        Self::execute(self, engine, now_us, session, command)
+    }
+
+    fn poll_push(&mut self) -> Option<(SessionId, Reply)> {
+        Self::poll_push(self)
+    }
+
+    fn disconnect(&mut self, session: SessionId) {
+        Self::disconnect(self, session);
+    }
+
+    fn flush_scripts(&mut self) {
+        Self::flush_scripts(self);
+    }
+
+    fn restart(&mut self, keep_data: bool) {
+        Self::restart(self, keep_data);
+    }
+
+    fn digest(&self) -> u64 {
+        Self::digest(self)
     }
 }
 
