@@ -10,6 +10,7 @@
 pub mod choice;
 pub mod digest;
 pub mod dist;
+pub mod log;
 pub mod redis;
 pub mod store;
 pub mod strategy;

@@ -53,6 +53,7 @@ pub use setup::{Delays, HostSetup, Mode, Program, Setup};
 
 use crate::choice::{Chooser, Kind, Label};
 use crate::digest::Digest;
+use crate::redis::Server;
 use crate::store::Store;
 use agenda::{Agenda, NEVER};
 use clock::Clock;
@@ -60,7 +61,7 @@ use link::{Down, Link, Phase, Up};
 
 /// One run. See the module.
 #[derive(Clone, Debug)]
-pub struct World<P, S> {
+pub struct World<P, S = Server> {
     // State.
     now: u64,
     mode: Mode,

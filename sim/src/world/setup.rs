@@ -9,6 +9,7 @@ use sluice_core::time::LocalTime;
 
 use super::fault::Faults;
 use crate::dist::Dist;
+use crate::redis::Server;
 
 /// What runs on a host: one process with its actors (its users, each with its
 /// own pair of connections, see [`sluice_core::client::Conn`]).
@@ -121,7 +122,7 @@ pub enum Mode {
 
 /// All that a run starts from.
 #[derive(Clone, Debug)]
-pub struct Setup<P, S> {
+pub struct Setup<P, S = Server> {
     /// The hosts, numbered in this order.
     pub hosts: Vec<HostSetup<P>>,
     /// The server.
