@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod client;
+pub mod eta;
 pub mod redis;
 pub mod script;
 pub mod slots;
