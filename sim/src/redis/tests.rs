@@ -80,3 +80,22 @@ fn a_first_conversation() {
         r#"["k", "x", :2]"#
     );
 }
+
+#[test]
+fn the_libraries_are_there() {
+    let mut bench = Bench::new();
+    let pack = "local s = struct.pack('<ddI2s', 1.5, -2, 258, 'x') return {#s, struct.unpack('<ddI2s', s)}";
+    assert_eq!(bench.eval(pack), r#"[:20, :1, :-2, :258, "x", :21]"#);
+    assert_eq!(
+        bench.eval("return bit.tohex(bit.bxor(0xff, 0x0f))"),
+        "\"000000f0\""
+    );
+    assert_eq!(
+        bench.eval("return cjson.encode(cjson.decode('[1, \"a\", null, true]'))"),
+        r#""[1,\"a\",null,true]""#
+    );
+    assert_eq!(
+        bench.eval("return {cmsgpack.unpack(cmsgpack.pack(1, 'a', {2}))}"),
+        r#"[:1, "a", [:2]]"#
+    );
+}

@@ -101,7 +101,7 @@ pub(super) fn native(lua: &Lua, running: &Shared, random: &Random) -> mlua::Resu
     native.set("randomseed", random.randomseed(lua)?)?;
     native.set("translate", translate(lua)?)?;
     native.set("handler", handler(lua)?)?;
-    native.set("libraries", lua.create_table()?)?;
+    native.set("libraries", super::library::all(lua)?)?;
     let names = running.clone();
     let name_of = move |_: &Lua, _: Value| {
         let mut running = names.borrow_mut();

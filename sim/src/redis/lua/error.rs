@@ -19,6 +19,32 @@ pub(super) struct Killed;
 /// What Redis says of a script that had to be stopped.
 pub(super) const KILLED: &str = "ERR Script killed by user with SCRIPT KILL.";
 
+/// An error as Lua itself would raise it: a string that says where.
+#[derive(Clone, Debug)]
+pub(super) struct Plain(String);
+
+impl Plain {
+    /// Raises from a native function, in the name of the line that called it.
+    pub(super) fn raise(lua: &Lua, text: &str) -> Error {
+        let place = lua.inspect_stack(1, |debug| {
+            let source = debug.source().short_src.map(|source| source.to_string());
+            Some((source?, debug.current_line()?))
+        });
+        Error::external(Self(match place.flatten() {
+            Some((source, line)) => format!("{source}:{line}: {text}"),
+            None => text.to_owned(),
+        }))
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Plain {}
+
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.text.escape_ascii())

@@ -12,6 +12,7 @@
 mod call;
 mod convert;
 mod error;
+mod library;
 mod random;
 
 use std::cell::RefCell;

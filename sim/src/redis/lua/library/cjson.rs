@@ -1,0 +1,373 @@
+//! `cjson`: JSON, as Redis's library writes and reads it.
+//!
+//! Left out: the settings (`encode_sparse_array` and its like), which would
+//! outlive the script that made them; they answer their defaults.
+
+use mlua::{Lua, MultiValue, Table, Value};
+
+use super::Args;
+use crate::redis::number::format_g;
+
+/// Deepest nesting, both ways.
+const MAX_DEPTH: usize = 1000;
+/// Digits of a number.
+const PRECISION: usize = 14;
+
+fn encode(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
+    let args = Args::new(lua, "encode", values);
+    if args.len() != 1 {
+        return Err(args.bad(1, "expected 1 argument"));
+    }
+    let mut out = Vec::new();
+    write(&mut out, &args.values[0], 1, &args)?;
+    lua.create_string(&out)
+}
+
+fn write(out: &mut Vec<u8>, value: &Value, depth: usize, args: &Args) -> mlua::Result<()> {
+    match value {
+        Value::Nil => out.extend_from_slice(b"null"),
+        Value::LightUserData(pointer) if pointer.0.is_null() => out.extend_from_slice(b"null"),
+        Value::Boolean(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        Value::Integer(n) => write_number(out, *n as f64, args)?,
+        Value::Number(n) => write_number(out, *n, args)?,
+        Value::String(text) => write_string(out, &text.as_bytes()),
+        Value::Table(_) if depth > MAX_DEPTH => {
+            let text = format!("Cannot serialise, excessive depth ({depth})");
+            return Err(args.error(&text));
+        }
+        Value::Table(table) => match array_len(table, args)? {
+            Some(len) if len > 0 => {
+                out.push(b'[');
+                for index in 1..=len {
+                    if index > 1 {
+                        out.push(b',');
+                    }
+                    write(out, &table.raw_get(index)?, depth + 1, args)?;
+                }
+                out.push(b']');
+            }
+            _ => write_object(out, table, depth, args)?,
+        },
+        other => {
+            let text = format!("Cannot serialise {}: type not supported", other.type_name());
+            return Err(args.error(&text));
+        }
+    }
+    Ok(())
+}
+
+fn write_object(out: &mut Vec<u8>, table: &Table, depth: usize, args: &Args) -> mlua::Result<()> {
+    out.push(b'{');
+    let mut first = true;
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        match key {
+            Value::String(text) => write_string(out, &text.as_bytes()),
+            Value::Integer(_) | Value::Number(_) => {
+                out.push(b'"');
+                write(out, &key, depth, args)?;
+                out.push(b'"');
+            }
+            _ => {
+                return Err(
+                    args.error("Cannot serialise table: table key must be a number or string")
+                );
+            }
+        }
+        out.push(b':');
+        write(out, &value, depth + 1, args)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// The length of a table whose keys are all positive integers, unless it is
+/// too sparse to be an array.
+fn array_len(table: &Table, args: &Args) -> mlua::Result<Option<usize>> {
+    let (mut count, mut most) = (0i64, 0i64);
+    for pair in table.pairs::<Value, Value>() {
+        match pair?.0 {
+            Value::Integer(n) if n > 0 => {
+                count += 1;
+                most = most.max(n);
+            }
+            _ => return Ok(None),
+        }
+    }
+    if most > count * 2 && most > 10 {
+        return Err(args.error("Cannot serialise table: excessively sparse array"));
+    }
+    Ok(Some(most as usize))
+}
+
+fn write_number(out: &mut Vec<u8>, n: f64, args: &Args) -> mlua::Result<()> {
+    if !n.is_finite() {
+        return Err(args.error("Cannot serialise number: must not be NaN or Inf"));
+    }
+    out.extend_from_slice(format_g(n, PRECISION).as_bytes());
+    Ok(())
+}
+
+fn write_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for byte in text {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'/' => out.extend_from_slice(b"\\/"),
+            8 => out.extend_from_slice(b"\\b"),
+            9 => out.extend_from_slice(b"\\t"),
+            10 => out.extend_from_slice(b"\\n"),
+            12 => out.extend_from_slice(b"\\f"),
+            13 => out.extend_from_slice(b"\\r"),
+            0..32 | 127 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            other => out.push(*other),
+        }
+    }
+    out.push(b'"');
+}
+
+/// A JSON text being read.
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    lua: &'a Lua,
+    args: &'a Args<'a>,
+}
+
+impl Reader<'_> {
+    fn peek(&mut self) -> Option<u8> {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.text.get(self.at).copied()
+    }
+
+    fn unexpected(&mut self, wanted: &str) -> mlua::Error {
+        let found = match self.peek() {
+            None => "T_END",
+            Some(b'{') => "T_OBJ_BEGIN",
+            Some(b'}') => "T_OBJ_END",
+            Some(b'[') => "T_ARR_BEGIN",
+            Some(b']') => "T_ARR_END",
+            Some(b',') => "T_COMMA",
+            Some(b':') => "T_COLON",
+            Some(_) => "invalid token",
+        };
+        let at = self.at + 1;
+        self.args.error(&format!(
+            "Expected {wanted} but found {found} at character {at}"
+        ))
+    }
+
+    fn value(&mut self, depth: usize) -> mlua::Result<Value> {
+        if depth > MAX_DEPTH {
+            let text = format!(
+                "Found too many nested data structures ({depth}) at character {}",
+                self.at
+            );
+            return Err(self.args.error(&text));
+        }
+        let rest = |reader: &Self| &reader.text[reader.at..];
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => {
+                let text = self.string()?;
+                Ok(Value::String(self.lua.create_string(text)?))
+            }
+            Some(b't') if rest(self).starts_with(b"true") => Ok(self.word(4, Value::Boolean(true))),
+            Some(b'f') if rest(self).starts_with(b"false") => {
+                Ok(self.word(5, Value::Boolean(false)))
+            }
+            Some(b'n') if rest(self).starts_with(b"null") => Ok(self.word(4, Value::NULL)),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(self.unexpected("value")),
+        }
+    }
+
+    fn word(&mut self, len: usize, value: Value) -> Value {
+        self.at += len;
+        value
+    }
+
+    fn number(&mut self) -> mlua::Result<Value> {
+        let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        let len = self.text[self.at..].iter().take_while(part).count();
+        let text = std::str::from_utf8(&self.text[self.at..self.at + len]).unwrap_or("");
+        let Ok(n) = text.parse::<f64>() else {
+            return Err(self.unexpected("value"));
+        };
+        self.at += len;
+        Ok(Value::Number(n))
+    }
+
+    fn string(&mut self) -> mlua::Result<Vec<u8>> {
+        self.at += 1;
+        let mut out = Vec::new();
+        loop {
+            let Some(byte) = self.text.get(self.at).copied() else {
+                return Err(self.args.error(&format!(
+                    "Expected value but found unexpected end of string at character {}",
+                    self.at + 1
+                )));
+            };
+            self.at += 1;
+            match byte {
+                b'"' => return Ok(out),
+                b'\\' => self.escape(&mut out)?,
+                0..32 => {
+                    return Err(self.args.error(&format!(
+                        "Expected value but found invalid token at character {}",
+                        self.at
+                    )));
+                }
+                other => out.push(other),
+            }
+        }
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) -> mlua::Result<()> {
+        let code = self.text.get(self.at).copied();
+        self.at += 1;
+        out.push(match code {
+            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => 10,
+            Some(b'r') => 13,
+            Some(b't') => 9,
+            Some(b'u') => {
+                let mut unit = self.hex()?;
+                if (0xd800..0xdc00).contains(&unit) && self.text[self.at..].starts_with(b"\\u") {
+                    self.at += 2;
+                    let low = self.hex()?;
+                    unit = 0x1_0000 + ((unit - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff);
+                }
+                let symbol = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+                out.extend_from_slice(symbol.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => {
+                return Err(self.args.error(&format!(
+                    "Expected value but found invalid escape code at character {}",
+                    self.at
+                )));
+            }
+        });
+        Ok(())
+    }
+
+    fn hex(&mut self) -> mlua::Result<u32> {
+        let digits = self.text.get(self.at..self.at + 4);
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let at = self.at;
+        self.at += 4;
+        value.ok_or_else(|| {
+            let text =
+                format!("Expected value but found invalid unicode escape code at character {at}");
+            self.args.error(&text)
+        })
+    }
+
+    fn array(&mut self, depth: usize) -> mlua::Result<Value> {
+        self.at += 1;
+        let table = self.lua.create_table()?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Table(table));
+        }
+        let mut index = 1;
+        loop {
+            table.raw_set(index, self.value(depth + 1)?)?;
+            index += 1;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(Value::Table(table));
+                }
+                _ => return Err(self.unexpected("comma or array end")),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> mlua::Result<Value> {
+        self.at += 1;
+        let table = self.lua.create_table()?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Table(table));
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("object key string"));
+            }
+            let key = self.string()?;
+            if self.peek() != Some(b':') {
+                return Err(self.unexpected("colon"));
+            }
+            self.at += 1;
+            let value = self.value(depth + 1)?;
+            table.raw_set(self.lua.create_string(key)?, value)?;
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                }
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(Value::Table(table));
+                }
+                _ => return Err(self.unexpected("comma or object end")),
+            }
+        }
+    }
+}
+
+fn decode(lua: &Lua, values: MultiValue) -> mlua::Result<Value> {
+    let args = Args::new(lua, "decode", values);
+    if args.len() != 1 {
+        return Err(args.bad(1, "expected 1 argument"));
+    }
+    let text = args.string(1)?;
+    let text = text.as_bytes();
+    let mut reader = Reader {
+        text: &text,
+        at: 0,
+        lua,
+        args: &args,
+    };
+    let value = reader.value(1)?;
+    if reader.peek().is_some() {
+        return Err(reader.unexpected("the end"));
+    }
+    Ok(value)
+}
+
+pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.set("encode", lua.create_function(encode)?)?;
+    table.set("decode", lua.create_function(decode)?)?;
+    table.set("null", Value::NULL)?;
+    table.set("_NAME", "cjson")?;
+    table.set("_VERSION", "2.1.0")?;
+    let settings: [(&str, Value); 6] = [
+        ("encode_max_depth", Value::Integer(1000)),
+        ("decode_max_depth", Value::Integer(1000)),
+        ("encode_number_precision", Value::Integer(14)),
+        ("encode_keep_buffer", Value::Boolean(true)),
+        ("encode_invalid_numbers", Value::Boolean(false)),
+        ("decode_invalid_numbers", Value::Boolean(true)),
+    ];
+    for (name, default) in settings {
+        let answer = lua.create_function(move |_, _: MultiValue| Ok(default.clone()))?;
+        table.set(name, answer)?;
+    }
+    let sparse = lua.create_function(|_, _: MultiValue| Ok((false, 2, 10)))?;
+    table.set("encode_sparse_array", sparse)?;
+    Ok(table)
+}

@@ -1,0 +1,263 @@
+//! `cmsgpack`: MessagePack, as Redis's library writes and reads it.
+
+use mlua::{Lua, MultiValue, Table, Value};
+
+use super::Args;
+
+/// Tables nested deeper are written as nil.
+const MAX_DEPTH: usize = 16;
+
+fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
+    let args = Args::new(lua, "pack", values);
+    if args.len() == 0 {
+        return Err(args.bad(0, "MessagePack pack needs input."));
+    }
+    let mut out = Vec::new();
+    for value in &args.values {
+        write(&mut out, value, 0)?;
+    }
+    lua.create_string(&out)
+}
+
+fn write(out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()> {
+    match value {
+        Value::Boolean(yes) => out.push(if *yes { 0xc3 } else { 0xc2 }),
+        Value::Integer(n) => write_int(out, *n),
+        Value::Number(n) => write_number(out, *n),
+        Value::String(text) => {
+            let text = text.as_bytes();
+            match text.len() {
+                n @ 0..32 => out.push(0xa0 | n as u8),
+                n @ 32..256 => out.extend([0xd9, n as u8]),
+                n @ 256..65_536 => head(out, 0xda, &(n as u16).to_be_bytes()),
+                n => head(out, 0xdb, &(n as u32).to_be_bytes()),
+            }
+            out.extend_from_slice(&text);
+        }
+        Value::Table(_) if depth == MAX_DEPTH => out.push(0xc0),
+        Value::Table(table) => match array_len(table)? {
+            Some(len) => {
+                length(out, len, 0x90, 0xdc);
+                for index in 1..=len {
+                    write(out, &table.raw_get(index)?, depth + 1)?;
+                }
+            }
+            None => {
+                length(out, table.pairs::<Value, Value>().count(), 0x80, 0xde);
+                for pair in table.pairs::<Value, Value>() {
+                    let (key, value) = pair?;
+                    write(out, &key, depth + 1)?;
+                    write(out, &value, depth + 1)?;
+                }
+            }
+        },
+        _ => out.push(0xc0),
+    }
+    Ok(())
+}
+
+/// The length of a table that is an array: keys exactly 1 to n.
+fn array_len(table: &Table) -> mlua::Result<Option<usize>> {
+    let (mut count, mut most) = (0i64, 0i64);
+    for pair in table.pairs::<Value, Value>() {
+        match pair?.0 {
+            Value::Integer(n) if n > 0 => {
+                count += 1;
+                most = most.max(n);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok((count == most).then_some(count as usize))
+}
+
+fn head(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(bytes);
+}
+
+fn length(out: &mut Vec<u8>, len: usize, short: u8, long: u8) {
+    match len {
+        0..16 => out.push(short | len as u8),
+        16..65_536 => head(out, long, &(len as u16).to_be_bytes()),
+        _ => head(out, long + 1, &(len as u32).to_be_bytes()),
+    }
+}
+
+fn write_int(out: &mut Vec<u8>, n: i64) {
+    match n {
+        0..=0x7f => out.push(n as u8),
+        0x80..=0xff => out.extend([0xcc, n as u8]),
+        0x100..=0xffff => head(out, 0xcd, &(n as u16).to_be_bytes()),
+        0x1_0000..=0xffff_ffff => head(out, 0xce, &(n as u32).to_be_bytes()),
+        0x1_0000_0000.. => head(out, 0xcf, &n.to_be_bytes()),
+        -32..0 => out.push(n as i8 as u8),
+        -128..-32 => out.extend([0xd0, n as i8 as u8]),
+        -32_768..-128 => head(out, 0xd1, &(n as i16).to_be_bytes()),
+        -2_147_483_648..-32_768 => head(out, 0xd2, &(n as i32).to_be_bytes()),
+        _ => head(out, 0xd3, &n.to_be_bytes()),
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, n: f64) {
+    if n.trunc() == n && n.abs() < 9.2e18 {
+        write_int(out, n as i64);
+    } else if f64::from(n as f32) == n {
+        head(out, 0xca, &(n as f32).to_be_bytes());
+    } else {
+        head(out, 0xcb, &n.to_be_bytes());
+    }
+}
+
+/// What is left to read.
+struct Reader<'a> {
+    data: &'a [u8],
+    args: &'a Args<'a>,
+}
+
+impl Reader<'_> {
+    fn bytes(&mut self, count: usize) -> mlua::Result<&[u8]> {
+        let (bytes, rest) = self
+            .data
+            .split_at_checked(count)
+            .ok_or_else(|| self.args.error("Missing bytes in input."))?;
+        self.data = rest;
+        Ok(bytes)
+    }
+
+    /// A big-endian number of so many bytes.
+    fn uint(&mut self, count: usize) -> mlua::Result<u64> {
+        let bytes = self.bytes(count)?;
+        Ok(bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    }
+
+    fn int(&mut self, count: usize) -> mlua::Result<Value> {
+        let unused = 64 - 8 * count as u32;
+        let value = ((self.uint(count)? << unused) as i64) >> unused;
+        Ok(Value::Number(value as f64))
+    }
+
+    fn read(&mut self, lua: &Lua, depth: usize) -> mlua::Result<Value> {
+        if depth > 200 {
+            return Err(self.args.error("Bad data format in input."));
+        }
+        let tag = self.uint(1)? as u8;
+        Ok(match tag {
+            0x00..=0x7f => Value::Number(f64::from(tag)),
+            0xe0..=0xff => Value::Number(f64::from(tag as i8)),
+            0x80..=0x8f => self.map(lua, usize::from(tag & 15), depth)?,
+            0x90..=0x9f => self.array(lua, usize::from(tag & 15), depth)?,
+            0xa0..=0xbf => self.string(lua, usize::from(tag & 31))?,
+            0xc0 => Value::Nil,
+            0xc2 => Value::Boolean(false),
+            0xc3 => Value::Boolean(true),
+            0xca => {
+                let bits = self.uint(4)? as u32;
+                Value::Number(f64::from(f32::from_bits(bits)))
+            }
+            0xcb => Value::Number(f64::from_bits(self.uint(8)?)),
+            0xcc..=0xcf => Value::Number(self.uint(1 << (tag - 0xcc))? as f64),
+            0xd0..=0xd3 => self.int(1 << (tag - 0xd0))?,
+            0xc4 | 0xd9 => self.sized(lua, 1)?,
+            0xc5 | 0xda => self.sized(lua, 2)?,
+            0xc6 | 0xdb => self.sized(lua, 4)?,
+            0xdc | 0xdd => {
+                let len = self.uint(if tag == 0xdc { 2 } else { 4 })? as usize;
+                self.array(lua, len, depth)?
+            }
+            0xde | 0xdf => {
+                let len = self.uint(if tag == 0xde { 2 } else { 4 })? as usize;
+                self.map(lua, len, depth)?
+            }
+            _ => return Err(self.args.error("Bad data format in input.")),
+        })
+    }
+
+    fn sized(&mut self, lua: &Lua, width: usize) -> mlua::Result<Value> {
+        let len = self.uint(width)? as usize;
+        self.string(lua, len)
+    }
+
+    fn string(&mut self, lua: &Lua, len: usize) -> mlua::Result<Value> {
+        let bytes = self.bytes(len)?;
+        Ok(Value::String(lua.create_string(bytes)?))
+    }
+
+    fn array(&mut self, lua: &Lua, len: usize, depth: usize) -> mlua::Result<Value> {
+        let table = lua.create_table()?;
+        for index in 1..=len {
+            table.raw_set(index, self.read(lua, depth + 1)?)?;
+        }
+        Ok(Value::Table(table))
+    }
+
+    fn map(&mut self, lua: &Lua, len: usize, depth: usize) -> mlua::Result<Value> {
+        let table = lua.create_table()?;
+        for _ in 0..len {
+            let key = self.read(lua, depth + 1)?;
+            let value = self.read(lua, depth + 1)?;
+            table.raw_set(key, value)?;
+        }
+        Ok(Value::Table(table))
+    }
+}
+
+/// Reads at most `limit` values from `offset` on; with the offset of what is
+/// left, or −1.
+fn unpack(lua: &Lua, args: &Args, limit: usize, offset: Option<f64>) -> mlua::Result<MultiValue> {
+    let data = args.string(1)?;
+    let data = data.as_bytes();
+    let start = offset.unwrap_or(0.0);
+    if start < 0.0 || start > data.len() as f64 {
+        let text = format!(
+            "Start offset {start} greater than input length {}.",
+            data.len()
+        );
+        return Err(args.error(&text));
+    }
+    let mut reader = Reader {
+        data: &data[start as usize..],
+        args,
+    };
+    let mut out = MultiValue::new();
+    while !reader.data.is_empty() && out.len() < limit {
+        out.push_back(reader.read(lua, 0)?);
+    }
+    if offset.is_some() {
+        let left = if reader.data.is_empty() {
+            -1.0
+        } else {
+            (data.len() - reader.data.len()) as f64
+        };
+        out.push_front(Value::Number(left));
+    }
+    Ok(out)
+}
+
+pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.set("pack", lua.create_function(pack)?)?;
+    let all = |lua: &Lua, values| {
+        let args = Args::new(lua, "unpack", values);
+        unpack(lua, &args, usize::MAX, None)
+    };
+    table.set("unpack", lua.create_function(all)?)?;
+    let one = |lua: &Lua, values| {
+        let args = Args::new(lua, "unpack_one", values);
+        let offset = if args.len() > 1 { args.number(2)? } else { 0.0 };
+        unpack(lua, &args, 1, Some(offset))
+    };
+    table.set("unpack_one", lua.create_function(one)?)?;
+    let limited = |lua: &Lua, values| {
+        let args = Args::new(lua, "unpack_limit", values);
+        let limit = args.number(2)?.max(0.0) as usize;
+        let offset = if args.len() > 2 { args.number(3)? } else { 0.0 };
+        unpack(lua, &args, limit, Some(offset))
+    };
+    table.set("unpack_limit", lua.create_function(limited)?)?;
+    table.set("_NAME", "cmsgpack")?;
+    table.set("_VERSION", "lua-cmsgpack 0.4.0")?;
+    Ok(table)
+}

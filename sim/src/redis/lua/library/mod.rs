@@ -1,0 +1,86 @@
+//! The libraries that Redis adds to Lua: `bit`, `struct`, `cjson`, `cmsgpack`.
+
+mod bit;
+mod cjson;
+mod cmsgpack;
+mod pack;
+
+use mlua::{Error, Lua, MultiValue, Table, Value};
+
+use super::error::Plain;
+
+/// A table of all libraries by name.
+pub(super) fn all(lua: &Lua) -> mlua::Result<Table> {
+    let libraries = lua.create_table()?;
+    libraries.set("bit", bit::library(lua)?)?;
+    libraries.set("struct", pack::library(lua)?)?;
+    libraries.set("cjson", cjson::library(lua)?)?;
+    libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
+    Ok(libraries)
+}
+
+/// The arguments of a library function, read as C's `luaL_check…` does.
+struct Args<'a> {
+    lua: &'a Lua,
+    name: &'static str,
+    values: MultiValue,
+}
+
+impl<'a> Args<'a> {
+    fn new(lua: &'a Lua, name: &'static str, values: MultiValue) -> Self {
+        Self { lua, name, values }
+    }
+
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The `at`-th value, counted from 1.
+    fn value(&self, at: usize) -> Option<&Value> {
+        self.values.get(at - 1)
+    }
+
+    fn number(&self, at: usize) -> mlua::Result<f64> {
+        match self.value(at) {
+            Some(Value::Number(n)) => return Ok(*n),
+            Some(Value::Integer(n)) => return Ok(*n as f64),
+            Some(Value::String(_)) => {
+                let value = self.value(at).cloned().unwrap_or(Value::Nil);
+                if let Some(n) = self.lua.coerce_number(value)? {
+                    return Ok(n);
+                }
+            }
+            _ => {}
+        }
+        Err(self.expected(at, "number"))
+    }
+
+    fn string(&self, at: usize) -> mlua::Result<mlua::LuaString> {
+        match self.value(at) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(value @ (Value::Integer(_) | Value::Number(_))) => {
+                let text = self.lua.coerce_string(value.clone())?;
+                text.ok_or_else(|| self.expected(at, "string"))
+            }
+            _ => Err(self.expected(at, "string")),
+        }
+    }
+
+    fn expected(&self, at: usize, kind: &str) -> Error {
+        let got = self.value(at).map_or("no value", |value| match value {
+            Value::Integer(_) => "number",
+            Value::LightUserData(_) => "userdata",
+            other => other.type_name(),
+        });
+        self.bad(at, &format!("{kind} expected, got {got}"))
+    }
+
+    fn bad(&self, at: usize, why: &str) -> Error {
+        let name = self.name;
+        Plain::raise(self.lua, &format!("bad argument #{at} to '{name}' ({why})"))
+    }
+
+    fn error(&self, text: &str) -> Error {
+        Plain::raise(self.lua, text)
+    }
+}
