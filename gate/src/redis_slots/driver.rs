@@ -341,6 +341,7 @@ impl Driver {
         let Some(actor) = self.actors.get_mut(id) else {
             return;
         };
+        let mut failed = Vec::new();
         actor.machine.handle(now, input);
         while let Some(output) = actor.machine.poll_output() {
             match output {
@@ -348,25 +349,7 @@ impl Driver {
                     let tag = Tag::Machine(id.clone(), actor.instance, request);
                     actor.sent_on = self.link.send(tag, &command);
                 }
-                Output::Reset(Conn::Commands) => {
-                    for (tag, outcome) in self.link.reset(actor.sent_on) {
-                        match (tag, outcome) {
-                            (Tag::Machine(id, instance, request), Err(failure)) => {
-                                let input = Input::Failed(request, failure);
-                                self.follow_up.push_back((id, instance, input));
-                            }
-                            (Tag::Machine(..), Ok(_)) => {}
-                            (Tag::Status(number), _) => {
-                                let gone = self.questions.remove(&number);
-                                drop(
-                                    gone.map(|gone| {
-                                        gone.answer.send(Err(StatusError::Unreachable))
-                                    }),
-                                );
-                            }
-                        }
-                    }
-                }
+                Output::Reset(Conn::Commands) => failed.extend(self.link.reset(actor.sent_on)),
                 // Its loss shows by itself, and it is made again by itself.
                 Output::Reset(Conn::Messages) => {}
                 Output::Subscribe(_) => {
@@ -399,6 +382,7 @@ impl Driver {
             }
             self.actors.remove(id);
         }
+        self.landed(failed);
     }
 
     fn ask_status(&mut self, number: u64) {
