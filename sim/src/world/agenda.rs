@@ -63,19 +63,18 @@ impl Agenda {
         }
     }
 
-    /// Appends the sources due at `now`, in order, then those which are the
-    /// earliest after it.
-    pub(super) fn due_or_earliest(&self, now: u64, out: &mut Vec<usize>) {
+    /// Appends the sources due at `now`, in order. O(sources).
+    pub(super) fn due(&self, now: u64, out: &mut Vec<usize>) {
+        let leaves = self.tree[self.leaves..].iter().enumerate();
+        out.extend(leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s));
+    }
+
+    /// Appends the sources that are the earliest after `now`, in order.
+    /// O(sources).
+    pub(super) fn next_after(&self, now: u64, out: &mut Vec<usize>) {
         let leaves = &self.tree[self.leaves..];
-        let mut next = NEVER;
-        for (source, time) in leaves.iter().enumerate() {
-            if *time <= now {
-                out.push(source);
-            } else if *time < next {
-                next = *time;
-            }
-        }
-        if next != NEVER {
+        let next = leaves.iter().copied().filter(|t| *t > now).min();
+        if let Some(next) = next.filter(|t| *t != NEVER) {
             out.extend((0..self.leaves).filter(|s| leaves[*s] == next));
         }
     }
@@ -124,7 +123,8 @@ mod tests {
                 prop_assert_eq!(first, ties);
             }
             let mut open = Vec::new();
-            agenda.due_or_earliest(now, &mut open);
+            agenda.due(now, &mut open);
+            agenda.next_after(now, &mut open);
             let next = plain.iter().copied().filter(|t| *t > now).min().unwrap_or(NEVER);
             let mut expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
             expected.extend((0..64).filter(|s| next != NEVER && plain[*s] == next));

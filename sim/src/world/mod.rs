@@ -38,6 +38,8 @@ mod happening;
 mod link;
 mod network;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use core::hash::{Hash, Hasher};
@@ -323,14 +325,21 @@ impl<P: Program, S: Store> World<P, S> {
         Digest::of(self)
     }
 
-    /// Decides which source is next. In adversarial running, any that is due
-    /// or else the earliest; in timed running, the earliest.
+    /// Decides which source is next: in timed running the earliest, in
+    /// adversarial running any that is due, or else (once no timer is) the
+    /// earliest after it.
     fn choose(&mut self, chooser: &mut dyn Chooser) -> Option<Source> {
         let mut enabled = core::mem::take(&mut self.enabled);
         enabled.clear();
         match self.mode {
             Mode::Timed(_) => self.agenda.first(&mut enabled),
-            Mode::Adversarial => self.agenda.due_or_earliest(self.now, &mut enabled),
+            Mode::Adversarial => {
+                self.agenda.due(self.now, &mut enabled);
+                let links = self.index(Source::Up(0));
+                if enabled.first().is_none_or(|s| *s >= links) {
+                    self.agenda.next_after(self.now, &mut enabled);
+                }
+            }
         }
         let picked = match enabled[..] {
             [] => None,
@@ -511,11 +520,7 @@ impl<P: Program, S: Store> World<P, S> {
             self.faults.until_ns
         };
         self.agenda.set(self.index(Source::Heal), heal);
-        let fault = match self.mode {
-            Mode::Timed(_) if self.may_fault() => self.next_fault,
-            Mode::Timed(_) | Mode::Adversarial => NEVER,
-        };
-        self.agenda.set(self.index(Source::Fault), fault);
+        self.reschedule_fault();
         let start = if self.server_up {
             NEVER
         } else {
@@ -533,6 +538,14 @@ impl<P: Program, S: Store> World<P, S> {
         for link in 0..self.links.len() {
             self.reschedule_link(link);
         }
+    }
+
+    fn reschedule_fault(&mut self) {
+        let at = match self.mode {
+            Mode::Timed(_) if self.may_fault() => self.next_fault,
+            Mode::Timed(_) | Mode::Adversarial => NEVER,
+        };
+        self.agenda.set(self.index(Source::Fault), at);
     }
 
     fn reschedule_timer(&mut self, host: usize) {

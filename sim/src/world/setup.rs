@@ -115,8 +115,10 @@ pub enum Mode {
     /// only breaks ties. A discrete-event simulation, which measures latency.
     Timed(Delays),
     /// Nothing takes time, and any enabled event may be next: the next frame
-    /// of any connection, any timer that is due, or the earliest that is not
-    /// (which is how time moves). Finds races; says nothing about latency.
+    /// of any connection, any timer that is due, or, once none is, the earliest
+    /// timer that is not, which is how time moves. So the network may be
+    /// arbitrarily slow, while processes are prompt unless a fault pauses them.
+    /// Finds races; says nothing about latency.
     Adversarial,
 }
 

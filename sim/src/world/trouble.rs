@@ -55,7 +55,7 @@ impl<P: Program, S: Store> World<P, S> {
         };
         let wait = chooser.sample(self.fault_label(Kind::Delay), gap);
         self.next_fault = self.now.saturating_add(wait);
-        self.reschedule();
+        self.reschedule_fault();
     }
 
     /// Which fault is next; `None` with the weight `none`.
@@ -71,7 +71,7 @@ impl<P: Program, S: Store> World<P, S> {
     }
 
     /// Lets a fault strike, if there is anything for it to strike.
-    fn fire(&mut self, kind: FaultKind, chooser: &mut dyn Chooser) {
+    pub(super) fn fire(&mut self, kind: FaultKind, chooser: &mut dyn Chooser) {
         let before = self.happenings.len();
         match kind {
             FaultKind::Cut => self.cut(chooser),
@@ -83,8 +83,11 @@ impl<P: Program, S: Store> World<P, S> {
             FaultKind::ClockStep => self.step_clock(chooser),
             FaultKind::ServerClockStep => self.step_server_clock(chooser),
             FaultKind::ScriptFlush => {
+                let before = self.server.digest();
                 self.server.flush_scripts();
-                self.happenings.push(Happening::ScriptsFlushed);
+                if self.server.digest() != before {
+                    self.happenings.push(Happening::ScriptsFlushed);
+                }
             }
             FaultKind::ServerRestart | FaultKind::ServerWipe => self.stop_server(kind, chooser),
         }
