@@ -6,6 +6,7 @@ pub mod cli;
 pub mod evidence;
 pub mod find;
 pub mod model;
+pub mod on_redis;
 pub mod property;
 pub mod real;
 pub mod report;
