@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod audit;
 mod output;
+mod progress;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +67,25 @@ const EXIT_CODES: &str = "Exit codes: 0 holds, 1 violated, 2 usage, 3 environmen
 enum Command {
     /// A verdict per requirement of PER-002, with evidence to run again
     Audit(AuditArgs),
+    /// A share of the users of an audit on a real server; started by it
+    #[command(hide = true)]
+    Crowd,
 }
 
 #[derive(Debug, Args)]
 struct AuditArgs {
     /// Judge a past report by its figures (JSON, see verify/data/per-002-report.json)
     #[arg(long, value_name = "FILE")]
-    evidence: PathBuf,
+    evidence: Option<PathBuf>,
+    /// Audit on a real Redis: a URL, `docker`, or `local` (a redis-server on the PATH)
+    #[arg(long, value_name = "URL|docker|local", conflicts_with = "evidence")]
+    redis: Option<String>,
+    /// Processes that the users are spread over (real Redis)
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    processes: u32,
+    /// Divide the times of the sustained scenario by this (real Redis)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    scale: u64,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -109,6 +122,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Audit(args) => audit::run(&args),
+        Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {
         // Nobody may be listening; the exit code still tells.
@@ -116,4 +130,12 @@ pub fn main() -> ExitCode {
         failure.exit
     });
     ExitCode::from(exit as u8)
+}
+
+/// Runs a share of an audit's users; what goes wrong is the audit's to judge.
+fn crowd() -> Result<Exit, Failure> {
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    crate::audit::crowd::work(input, output)
+        .map(|()| Exit::Holds)
+        .map_err(Failure::environment)
 }

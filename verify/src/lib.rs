@@ -2,6 +2,7 @@
 //! audit, and replay.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod cli;
 pub mod evidence;
 pub mod find;

@@ -213,14 +213,14 @@ pub struct Counterexample {
     pub seed: Option<u64>,
     /// The step at which it broke, counted from 1.
     pub step: u64,
-    /// The state before that step and after it.
+    /// The state before that step.
     pub before: String,
     /// The state after that step.
     pub after: String,
     /// The picture: one line a step, one column a client.
     pub timeline: Vec<String>,
-    /// The trace digest that a replay must give.
-    pub digest: String,
+    /// The trace digest that a replay must give, where there is a trace.
+    pub digest: Option<String>,
     /// The command that repeats it.
     pub repeat: String,
 }

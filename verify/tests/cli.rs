@@ -146,3 +146,34 @@ fn a_request_that_is_no_request_exits_with_2() {
         &["cannot be used"],
     );
 }
+
+#[test]
+fn a_server_that_is_not_there_exits_with_3_and_a_wrong_url_with_2() {
+    refused(
+        &["audit", "--redis", "redis://127.0.0.1:1"],
+        3,
+        &["127.0.0.1:1", "is the server running"],
+    );
+    refused(&["audit", "--redis", "local"], 3, &["redis-server", "PATH"]);
+    refused(
+        &["audit", "--redis", "docker"],
+        3,
+        &["Docker", "/nonexistent"],
+    );
+    refused(
+        &["audit", "--redis", "localhost"],
+        2,
+        &["wrong URL", "scheme", "redis://"],
+    );
+    refused(&["audit", "--redis", "rediss://h"], 2, &["TLS"]);
+    refused(
+        &["audit", "--redis", "local", "--processes", "0"],
+        2,
+        &["--processes"],
+    );
+    refused(
+        &["audit", "--redis", "local", "--evidence", FIELD],
+        2,
+        &["cannot be used"],
+    );
+}

@@ -2,7 +2,10 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sluice_core::redis::{Command, Reply};
+use verify::audit::server;
 use verify::real::{self, Connection, Server, Source, Want};
+use verify::report::{Conclusion, Verdict};
+use verify::subject;
 
 fn main() {
     let trials = vec![
@@ -30,6 +33,10 @@ fn main() {
             let missing = Server::find(&Want::Url(url)).expect_err("let in with a wrong password");
             check(missing.to_string().contains("does not let us in"), missing)
         }),
+        real::trial(
+            "the audit on a real server holds, and convicts every wrong gate",
+            audit,
+        ),
         Trial::test("a private process ends with its owner", private),
         Trial::test("a URL that nobody answers says so", || {
             let missing = Server::find(&Want::Url("redis://127.0.0.1:1".into()))
@@ -93,4 +100,43 @@ fn private() -> Result<(), Failed> {
     drop(server);
     let gone = connection.call(&Command::new("PING")).is_err() && Connection::open(&url).is_err();
     check(gone, "the server outlived its owner")
+}
+
+/// The five scenarios with up to 200 real clients in 4 processes, and each wrong
+/// gate convicted of exactly what its entry says.
+fn audit(server: &Server) -> Result<(), Failed> {
+    let options = server::Options {
+        binary: env!("CARGO_BIN_EXE_verify").into(),
+        processes: 4,
+        scale: 30,
+        again: "cargo test -p verify --test real".to_owned(),
+    };
+    let report = server::audit(server, &options, |_| {})?;
+    let bad = report.findings.iter().find(|f| f.verdict == Verdict::Fail);
+    check(bad.is_none(), format!("{bad:?}"))?;
+    check(report.conclusion == Conclusion::Holds, &report.summary)?;
+    let crowd = report.scenarios.iter().find(|s| s.name == "over-200");
+    let full = crowd.is_some_and(|s| s.active_max == Some(20) && s.found == Some((20, 180)));
+    check(full, format!("{crowd:?}"))?;
+    for wrong in subject::ALL.iter().filter(|s| !s.convicted_by.is_empty()) {
+        let control = report.controls.iter().find(|c| c.subject == wrong.name);
+        let control = control.ok_or(format!("{} was not tried", wrong.name))?;
+        for property in wrong.convicted_by {
+            let convicted = control
+                .counterexamples
+                .iter()
+                .any(|c| c.property == *property);
+            check(
+                convicted,
+                format!("{} was not convicted of {property}", wrong.name),
+            )?;
+        }
+    }
+    let keys = server
+        .connect()?
+        .call(&Command::new("KEYS").arg("sluice:verify:*sessions*"))?;
+    check(
+        keys == Reply::Array(Vec::new()),
+        format!("left behind: {keys:?}"),
+    )
 }

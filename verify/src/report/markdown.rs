@@ -158,7 +158,9 @@ fn counterexample(example: &Counterexample) -> Vec<String> {
     lines.extend(example.timeline.iter().cloned());
     lines.push(format!("before: {}", example.before));
     lines.push(format!("after:  {}", example.after));
-    lines.push(format!("digest: {}", example.digest));
+    if let Some(digest) = &example.digest {
+        lines.push(format!("digest: {digest}"));
+    }
     lines.push(format!("again:  {}", example.repeat));
     lines.extend(["```".to_owned(), String::new()]);
     lines

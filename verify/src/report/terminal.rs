@@ -176,10 +176,8 @@ impl Page {
 
     fn control(&mut self, control: &Control) {
         let verdict = self.verdict(control.verdict);
-        self.line(&format!(
-            "{verdict}  {}: {}",
-            control.subject, control.defect
-        ));
+        self.line(&format!("{verdict}  {}", control.subject));
+        self.wrapped(6, &control.defect);
         self.wrapped(6, &control.statement);
         for counterexample in &control.counterexamples {
             self.counterexample(counterexample);
@@ -203,7 +201,9 @@ impl Page {
         }
         self.wrapped(2, &format!("before: {}", example.before));
         self.wrapped(2, &format!("after:  {}", example.after));
-        self.line(&format!("  digest: {}", example.digest));
+        if let Some(digest) = &example.digest {
+            self.line(&format!("  digest: {digest}"));
+        }
         self.line(&format!("  again:  {}", example.repeat));
     }
 
