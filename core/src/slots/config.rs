@@ -177,6 +177,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether ended places are remembered at all.
+    pub(super) const fn remembers(&self) -> bool {
+        self.tombstone_ms > 0 && self.tombstones_max > 0
+    }
+
     const fn remembering(capacity: u32) -> Self {
         Self {
             tombstone_ms: Self::TOMBSTONE_MS_DEFAULT,

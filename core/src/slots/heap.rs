@@ -41,6 +41,12 @@ impl Heap {
         self.entries.first().map(|entry| (entry.at, entry.slot))
     }
 
+    /// Whether the least deadline has been reached.
+    #[inline]
+    pub(super) fn is_due(&self, now: StoreTime) -> bool {
+        self.first().is_some_and(|(at, _)| at <= now)
+    }
+
     #[inline]
     pub(super) fn deadline(&self, slot: Slot) -> Option<StoreTime> {
         self.position(slot).map(|i| self.entries[i].at)
@@ -76,6 +82,7 @@ impl Heap {
         }
     }
 
+    #[inline]
     fn position(&self, slot: Slot) -> Option<usize> {
         match self.back.get(slot as usize) {
             None | Some(&ABSENT) => None,

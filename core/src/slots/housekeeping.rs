@@ -12,6 +12,14 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Step 1: meets up to B deadlines, of holders first.
     #[inline]
     pub(super) fn expire(&mut self, now: StoreTime) {
+        let heaps = [&self.held_due, &self.due, &self.ended];
+        if heaps.iter().any(|heap| heap.is_due(now)) {
+            self.expire_batch(now);
+        }
+    }
+
+    #[cold]
+    fn expire_batch(&mut self, now: StoreTime) {
         let mut steps = self.config.batch;
         while steps > 0 {
             if let Some((_, slot)) = self.held_due.first().filter(|&(at, _)| at <= now) {
@@ -48,9 +56,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Whether housekeeping is left: what `more` reports.
     #[inline]
     pub(super) fn left_over(&self, now: StoreTime) -> bool {
-        self.can_promote()
-            || self.held_due.first().is_some_and(|(at, _)| at <= now)
-            || self.due.first().is_some_and(|(at, _)| at <= now)
+        self.can_promote() || self.held_due.is_due(now) || self.due.is_due(now)
     }
 
     #[inline]
@@ -145,16 +151,20 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Makes a held place claimed, and counts it.
     #[inline]
     pub(super) fn claim(&mut self, now: StoreTime, slot: Slot, fence: Fence) {
-        let place = self.places.get_mut(slot);
-        let wait_ms = now.since(place.joined_at);
-        place.state = State::Held {
+        let wait_ms = now.since(self.places.get(slot).joined_at);
+        self.places.get_mut(slot).state = self.held_state(now, fence, wait_ms);
+        self.stats.claimed(wait_ms);
+        self.refresh_held(slot);
+    }
+
+    #[inline]
+    pub(super) fn held_state(&self, now: StoreTime, fence: Fence, wait_ms: u64) -> State {
+        State::Held {
             fence,
             wait_ms,
             alive_until: now.plus(self.config.lease_ms.unwrap_or(0)),
             active_until: now.plus(self.config.idle_ms.unwrap_or(0)),
-        };
-        self.stats.claimed(wait_ms);
-        self.refresh_held(slot);
+        }
     }
 
     /// The waiter was heard of: an absent one is back in its old place.
@@ -178,7 +188,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     #[inline]
     pub(super) fn end(&mut self, now: StoreTime, slot: Slot, how: Ended) {
         self.unlink(slot);
-        if self.remembers() {
+        if self.config.remembers() {
             self.bury(slot, how, now.plus(self.config.tombstone_ms));
         } else {
             self.forget(slot);
@@ -239,12 +249,6 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
     }
 
-    /// Whether ended places are remembered at all.
-    #[inline]
-    pub(super) const fn remembers(&self) -> bool {
-        self.config.tombstone_ms > 0 && self.config.tombstones_max > 0
-    }
-
     #[inline]
     pub(super) fn set_ended(&mut self, slot: Slot, until: Option<StoreTime>) {
         let less = by_id(&self.places);
@@ -280,6 +284,14 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Sets the deadline of a claimed place.
     #[inline]
     pub(super) fn refresh_held(&mut self, slot: Slot) {
+        if self.config.lease_ms.is_none() && self.config.idle_ms.is_none() {
+            // Nothing to set; but an offer, now claimed, had a deadline.
+            if self.held_due.len() > 0 {
+                let less = by_id(&self.places);
+                self.held_due.set(slot, None, less);
+            }
+            return;
+        }
         if let State::Held {
             alive_until,
             active_until,

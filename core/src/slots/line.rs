@@ -58,6 +58,9 @@ pub(super) struct Line {
     /// Levels of inner nodes above the leaves.
     height: u32,
     len: u32,
+    /// The greatest key, if there is one: who joins at the end asks at once how
+    /// many are ahead.
+    last: u64,
 }
 
 impl Line {
@@ -111,6 +114,9 @@ impl Line {
         if self.len == 0 {
             return 0;
         }
+        if key >= self.last {
+            return self.len - u32::from(key == self.last);
+        }
         let (mut node, mut rank) = (self.root, 0);
         for _ in 0..self.height {
             let inner = &self.inners[node as usize];
@@ -135,6 +141,9 @@ impl Line {
             root.put(0, 0, count, left);
             root.put(1, split.low, split.count, split.node);
         }
+        if self.len == 0 || key > self.last {
+            self.last = key;
+        }
         self.len += 1;
     }
 
@@ -148,6 +157,11 @@ impl Line {
             self.free_inners.push(self.root);
             self.root = self.inners[self.root as usize].children[0];
             self.height -= 1;
+        }
+        if key == self.last
+            && let Some((last, _)) = self.nth(self.len.wrapping_sub(1))
+        {
+            self.last = last;
         }
         slot
     }
@@ -285,6 +299,7 @@ impl Line {
             count = self.check_below(self.root, self.height, &mut last, &mut nodes);
         }
         assert_eq!(count, self.len, "keys in the tree");
+        assert!(last.is_none_or(|last| last == self.last), "the last key");
         let made = self.leaves.len() + self.inners.len();
         let free = self.free_leaves.len() + self.free_inners.len();
         assert_eq!(made, free + nodes, "nodes are in the tree or free");

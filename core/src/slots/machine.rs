@@ -198,9 +198,8 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     ) -> Reply {
         self.begin(now);
         let hash = self.seed.hash(&id);
-        let slot = match self.find(hash, &id) {
-            None => return self.join(now, hash, id, nonce, class, wait),
-            Some(slot) => slot,
+        let Some(slot) = self.find(hash, &id) else {
+            return self.join(now, hash, id, nonce, class, wait);
         };
         let known = self.places.get(slot).nonce;
         match self.places.get(slot).state {
@@ -266,13 +265,26 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// nothing was changed.
     pub fn release(&mut self, now: StoreTime, id: &Id, fence: Fence) -> Reply {
         self.begin(now);
-        let outcome = match self.find_holder(now, id, fence) {
-            Some(slot) => {
+        let hash = self.seed.hash(id);
+        let places = &self.places;
+        let found = self
+            .index
+            .find_entry(hash, |&slot| places.get(slot).id == *id);
+        let outcome = match found {
+            Ok(entry) if Self::holds(places, &self.held_due, now, *entry.get(), fence) => {
+                let slot = *entry.get();
                 self.stats.released += 1;
-                self.end(now, slot, Ended::Released);
+                if self.config.remembers() {
+                    self.end(now, slot, Ended::Released);
+                } else {
+                    // What `end` does, without looking for the entry again.
+                    entry.remove();
+                    self.unlink(slot);
+                    self.places.remove(slot);
+                }
                 Outcome::Released
             }
-            None => Outcome::Lost,
+            Ok(_) | Err(_) => Outcome::Lost,
         };
         self.finish(now, Caller::NOBODY, Some(outcome))
     }
@@ -407,6 +419,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
             return self.reject(now, Rejected::Full);
         }
         let order = self.take_order(class);
+        let walks_in = self.walks_in(now);
         let slot = self.places.insert(Place {
             id,
             hash,
@@ -414,9 +427,16 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
             order,
             joined_at: now,
             heard_at: now,
-            state: State::Waiting,
+            state: if walks_in {
+                self.held_state(now, self.fence + 1, 0)
+            } else {
+                State::Waiting
+            },
         });
         self.index_insert(hash, slot);
+        if walks_in {
+            return self.admit(now, slot);
+        }
         self.enter(now, slot, None, wait)
     }
 
@@ -433,17 +453,48 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
             return self.reject(now, Rejected::Full);
         }
         let order = self.take_order(class);
+        let walks_in = self.walks_in(now);
+        let held = self.held_state(now, self.fence + 1, 0);
         self.set_ended(slot, None);
         let place = self.places.get_mut(slot);
         place.nonce = nonce;
         place.order = order;
         place.joined_at = now;
         place.heard_at = now;
+        if walks_in {
+            place.state = held;
+            return self.admit(now, slot);
+        }
         place.state = State::Waiting;
         self.enter(now, slot, Some(tombstone), wait)
     }
 
-    /// The rest of a join, once its place is made.
+    /// Whether a newcomer finds a free slot and nobody in line: it is granted
+    /// without being put in line only to be taken out of it again. (At the end
+    /// of time even a newcomer's deadline has passed already.)
+    #[inline]
+    fn walks_in(&self, now: StoreTime) -> bool {
+        self.waiting.is_empty() && self.held < self.config.capacity && now.0 < u64::MAX
+    }
+
+    /// The rest of a join that walks in: what entering the line, promotion and
+    /// claim would come to.
+    #[inline]
+    fn admit(&mut self, now: StoreTime, slot: Slot) -> Reply {
+        self.promoted_at = None;
+        self.fence += 1;
+        self.held += 1;
+        self.stats.claimed(0);
+        self.refresh_held(slot);
+        let outcome = Outcome::Granted {
+            fence: self.fence,
+            ttl_ms: self.ttl_ms(now, slot),
+            wait_ms: 0,
+        };
+        self.settle(now, outcome)
+    }
+
+    /// The rest of a join that enters the line.
     #[inline]
     fn enter(
         &mut self,
@@ -454,11 +505,6 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     ) -> Reply {
         if self.waiting.is_empty() {
             self.promoted_at = None;
-            if self.held < self.config.capacity && self.next_due(slot).is_none_or(|at| at > now) {
-                // It would be put in line only to be taken out of it again.
-                let outcome = self.admit(now, slot);
-                return self.settle(now, outcome);
-            }
         }
         let order = self.places.get(slot).order;
         self.waiting.insert(order, slot);
@@ -483,20 +529,6 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
         let outcome = self.answer(now, caller);
         self.settle(now, outcome)
-    }
-
-    /// Grants a newcomer that finds a free slot and nobody in line: what
-    /// promoting and claiming it would come to.
-    #[inline]
-    fn admit(&mut self, now: StoreTime, slot: Slot) -> Outcome {
-        self.fence += 1;
-        self.held += 1;
-        self.claim(now, slot, self.fence);
-        Outcome::Granted {
-            fence: self.fence,
-            ttl_ms: self.ttl_ms(now, slot),
-            wait_ms: 0,
-        }
     }
 
     fn reject(&mut self, now: StoreTime, why: Rejected) -> Reply {
@@ -550,7 +582,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
 
     /// A tombstone for an attempt that has not arrived yet.
     fn entomb(&mut self, now: StoreTime, hash: u64, id: &Id, nonce: Nonce) {
-        if !self.remembers() {
+        if !self.config.remembers() {
             return;
         }
         let slot = self.places.insert(Place {
@@ -577,12 +609,23 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     #[inline]
     fn find_holder(&self, now: StoreTime, id: &Id, fence: Fence) -> Option<Slot> {
         let slot = self.find(self.seed.hash(id), id)?;
-        let own = match self.places.get(slot).state {
-            State::Offered { fence } | State::Held { fence, .. } => fence,
-            State::Waiting | State::Absent | State::Ended { .. } => return None,
-        };
-        let over = self.held_due.deadline(slot).is_some_and(|at| at <= now);
-        (own == fence && !over).then_some(slot)
+        Self::holds(&self.places, &self.held_due, now, slot, fence).then_some(slot)
+    }
+
+    #[inline]
+    fn holds(
+        places: &Slab<Place<Id>>,
+        held_due: &Heap,
+        now: StoreTime,
+        slot: Slot,
+        fence: Fence,
+    ) -> bool {
+        match places.get(slot).state {
+            State::Offered { fence: own } | State::Held { fence: own, .. } => {
+                own == fence && held_due.deadline(slot).is_none_or(|at| at > now)
+            }
+            State::Waiting | State::Absent | State::Ended { .. } => false,
+        }
     }
 
     #[inline]
