@@ -35,6 +35,11 @@ impl Heap {
         self.entries.len()
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The least deadline and whose it is.
     #[inline]
     pub(super) fn first(&self) -> Option<(StoreTime, Slot)> {
@@ -53,7 +58,6 @@ impl Heap {
     }
 
     /// Gives `slot` this deadline, or takes its deadline away.
-    #[inline]
     pub(super) fn set(
         &mut self,
         slot: Slot,

@@ -39,6 +39,12 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Step 3: up to B waiters are granted, or turn out to be over.
     #[inline]
     pub(super) fn promote(&mut self, now: StoreTime, caller: &mut Caller) {
+        if self.can_promote() {
+            self.promote_batch(now, caller);
+        }
+    }
+
+    fn promote_batch(&mut self, now: StoreTime, caller: &mut Caller) {
         let mut steps = self.config.batch;
         while steps > 0 && self.held < self.config.capacity {
             let Some((_, slot)) = self.waiting.first() else {
@@ -196,29 +202,41 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 
     /// Takes a live place out of its zone; the caller puts it into another.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, slot: Slot) {
         let place = self.places.get(slot);
-        let less = by_id(&self.places);
         match place.state {
             State::Waiting => {
                 self.waiting.remove(place.order);
-                self.due.set(slot, None, less);
+                self.unlink_due(slot);
             }
             State::Absent => {
                 self.absent.remove(place.order);
-                self.due.set(slot, None, less);
+                self.unlink_due(slot);
             }
             State::Offered { .. } => {
-                self.held -= 1;
                 self.offers -= 1;
-                self.held_due.set(slot, None, less);
+                self.unlink_held(slot);
             }
-            State::Held { .. } => {
-                self.held -= 1;
-                self.held_due.set(slot, None, less);
-            }
+            State::Held { .. } => self.unlink_held(slot),
             State::Ended { .. } => unreachable!("an ended place is not live"),
+        }
+    }
+
+    #[inline]
+    fn unlink_due(&mut self, slot: Slot) {
+        if !self.due.is_empty() {
+            let less = by_id(&self.places);
+            self.due.set(slot, None, less);
+        }
+    }
+
+    #[inline]
+    fn unlink_held(&mut self, slot: Slot) {
+        self.held -= 1;
+        if !self.held_due.is_empty() {
+            let less = by_id(&self.places);
+            self.held_due.set(slot, None, less);
         }
     }
 
@@ -284,14 +302,14 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Sets the deadline of a claimed place.
     #[inline]
     pub(super) fn refresh_held(&mut self, slot: Slot) {
-        if self.config.lease_ms.is_none() && self.config.idle_ms.is_none() {
-            // Nothing to set; but an offer, now claimed, had a deadline.
-            if self.held_due.len() > 0 {
-                let less = by_id(&self.places);
-                self.held_due.set(slot, None, less);
-            }
-            return;
+        let leased = self.config.lease_ms.is_some() || self.config.idle_ms.is_some();
+        // Without leases only offers have deadlines, this one perhaps.
+        if leased || !self.held_due.is_empty() {
+            self.set_held(slot);
         }
+    }
+
+    fn set_held(&mut self, slot: Slot) {
         if let State::Held {
             alive_until,
             active_until,

@@ -277,7 +277,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
                 if self.config.remembers() {
                     self.end(now, slot, Ended::Released);
                 } else {
-                    // What `end` does, without looking for the entry again.
+                    // What `end` comes to, without looking for the entry again.
                     entry.remove();
                     self.unlink(slot);
                     self.places.remove(slot);
@@ -367,7 +367,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.settle(now, outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, now: StoreTime, outcome: Outcome) -> Reply {
         let in_line = u64::from(self.waiting.len()) + u64::from(self.absent.len());
         self.stats.held_max = self.stats.held_max.max(u64::from(self.held));
@@ -479,7 +479,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
 
     /// The rest of a join that walks in: what entering the line, promotion and
     /// claim would come to.
-    #[inline]
+    #[inline(always)]
     fn admit(&mut self, now: StoreTime, slot: Slot) -> Reply {
         self.promoted_at = None;
         self.fence += 1;
@@ -598,7 +598,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.bury(slot, Ended::Cancelled, now.plus(self.config.tombstone_ms));
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, hash: u64, id: &Id) -> Option<Slot> {
         self.index
             .find(hash, |&slot| self.places.get(slot).id == *id)
@@ -612,7 +612,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         Self::holds(&self.places, &self.held_due, now, slot, fence).then_some(slot)
     }
 
-    #[inline]
+    #[inline(always)]
     fn holds(
         places: &Slab<Place<Id>>,
         held_due: &Heap,
@@ -628,7 +628,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn index_insert(&mut self, hash: u64, slot: Slot) {
         let places = &self.places;
         self.index
