@@ -53,6 +53,8 @@ use crate::time::LocalTime;
 
 mod refusal;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use refusal::{Remedy, understand};
