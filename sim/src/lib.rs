@@ -5,6 +5,7 @@
 //!   server, faults. `step` does one thing; what may come next is asked of a
 //! * [`choice::Chooser`]: [`strategy`] has the strategies, [`log`] the file of
 //!   decisions that repeats a run.
+//! * [`trace::Trace`] keeps what happened, for timelines and comparisons.
 //! * [`store::Store`] is the server as the world sees it.
 #![forbid(unsafe_code)]
 pub mod choice;
@@ -14,4 +15,5 @@ pub mod log;
 pub mod redis;
 pub mod store;
 pub mod strategy;
+pub mod trace;
 pub mod world;

@@ -232,6 +232,12 @@ impl<P: Program, S: Store> World<P, S> {
         Some(&self.happenings)
     }
 
+    /// What the last step did, in order.
+    #[must_use]
+    pub fn happenings(&self) -> &[Happening] {
+        &self.happenings
+    }
+
     /// True time since the start, in nanoseconds.
     #[must_use]
     pub const fn now(&self) -> u64 {
@@ -241,7 +247,9 @@ impl<P: Program, S: Store> World<P, S> {
     /// The server's clock: microseconds since 1970.
     #[must_use]
     pub const fn server_time_us(&self) -> u64 {
-        (self.epoch_us + self.now / 1_000).saturating_add_signed(self.server_step_us)
+        self.epoch_us
+            .saturating_add(self.now / 1_000)
+            .saturating_add_signed(self.server_step_us)
     }
 
     /// A host's clock.

@@ -129,7 +129,7 @@ impl<P: Program, S: Store> World<P, S> {
                 self.links[at].push_up(0, Up::Command { ticket, command });
             }
             Phase::Open => {
-                let arrival = self.now + self.delay(who, |d| d.up, chooser);
+                let arrival = self.after(self.now, who, |d| d.up, chooser);
                 self.links[at].push_up(arrival, Up::Command { ticket, command });
                 self.reschedule_link(at);
             }
@@ -210,7 +210,7 @@ impl<P: Program, S: Store> World<P, S> {
         self.links[at].server_open = true;
         let mut unsent = core::mem::take(&mut self.links[at].up);
         for frame in unsent.drain(..) {
-            let arrival = self.now + self.delay(who, |d| d.up, chooser);
+            let arrival = self.after(self.now, who, |d| d.up, chooser);
             self.links[at].push_up(arrival, frame.body);
         }
         if role == Conn::Messages
@@ -270,7 +270,7 @@ impl<P: Program, S: Store> World<P, S> {
         });
         let done = self.now.saturating_add(service);
         if self.links[at].phase == Phase::Open && self.links[at].client_open {
-            let arrival = done + self.delay(who, |d| d.down, chooser);
+            let arrival = self.after(done, who, |d| d.down, chooser);
             self.links[at].push_down(arrival, Down::Reply { ticket, reply });
         } else {
             let request = ticket.request;
@@ -296,7 +296,7 @@ impl<P: Program, S: Store> World<P, S> {
             return;
         }
         let who = link.who;
-        let arrival = done + self.delay(who, |d| d.down, chooser);
+        let arrival = self.after(done, who, |d| d.down, chooser);
         let actor = self.actor(who);
         actor.counts.pushes += 1;
         let number = actor.counts.pushes;
@@ -339,7 +339,7 @@ impl<P: Program, S: Store> World<P, S> {
             Phase::Connecting { .. } => link.up.clear(),
             Phase::Open => {
                 link.phase = Phase::Dead;
-                let arrival = self.now + self.delay(who, |d| d.up, chooser);
+                let arrival = self.after(self.now, who, |d| d.up, chooser);
                 self.links[at].push_up(arrival, Up::Fin);
             }
             Phase::Dead | Phase::Free => {}
@@ -459,8 +459,19 @@ impl<P: Program, S: Store> World<P, S> {
         self.reschedule_link(at);
     }
 
+    /// When something that begins at `start` ends.
+    pub(super) fn after(
+        &mut self,
+        start: u64,
+        who: ActorId,
+        of: impl Fn(&Delays) -> Dist,
+        chooser: &mut dyn Chooser,
+    ) -> u64 {
+        start.saturating_add(self.delay(who, of, chooser))
+    }
+
     /// How long something takes: sampled in timed running, nothing otherwise.
-    pub(super) fn delay(
+    fn delay(
         &mut self,
         who: ActorId,
         of: impl Fn(&Delays) -> Dist,

@@ -313,8 +313,8 @@ impl<P: Program, S: Store> World<P, S> {
     fn end(&mut self, at: usize, chooser: &mut dyn Chooser) {
         let who = self.links[at].who;
         self.links[at].phase = Phase::Dead;
-        let to_server = self.now + self.delay(who, |d| d.up, chooser);
-        let to_client = self.now + self.delay(who, |d| d.down, chooser);
+        let to_server = self.after(self.now, who, |d| d.up, chooser);
+        let to_client = self.after(self.now, who, |d| d.down, chooser);
         self.links[at].push_up(to_server, Up::Fin);
         if self.links[at].client_open {
             self.links[at].push_down(to_client, Down::Fin);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::{Decision, DecisionFile};
 use crate::strategy::{Random, Recorder, Replay};
+use crate::trace::Trace;
 
 const UNTIL: u64 = 2_000 * MS;
 
@@ -206,6 +207,32 @@ fn differences_are_noticed() {
         divergence.to_string().contains("Setup 9.9 #9"),
         "{divergence}"
     );
+}
+
+#[test]
+fn a_trace_keeps_the_latest_and_tells_where_runs_part() {
+    let record = |seed, limit| {
+        let mut world = busy(mode(true), PerFault::all(1));
+        let (mut random, mut trace) = (Random::new(seed), Trace::new(limit, 10_000));
+        while world.step(&(), &mut random).is_some() {
+            trace.record(&world);
+        }
+        trace
+    };
+    let (all, some) = (record(1, usize::MAX), record(1, 100));
+    assert_eq!((all.dropped(), some.entries().len()), (0, 100));
+    assert_eq!(some.dropped() as usize + 100, all.entries().len());
+    assert!(
+        some.entries()
+            .eq(all.entries().skip(some.dropped() as usize))
+    );
+    assert_eq!(record(1, 0).entries().len(), 0);
+    assert_eq!(all.parts_from(&some), None);
+
+    let other = record(2, 100);
+    let parted = all.parts_from(&other).expect("another seed") as usize;
+    assert_eq!(all.digests()[..parted - 1], other.digests()[..parted - 1]);
+    assert_ne!(all.digests()[parted - 1], other.digests()[parted - 1]);
 }
 
 #[test]
