@@ -55,6 +55,20 @@ local function hold_until(id, deadline)
   if deadline < next_held then next_held = deadline end
 end
 
+-- One more ending is remembered: drops the oldest of these that are too many.
+local function trim()
+  remembered = remembered + 1 -- never too small, so counting may wait until it is too large
+  if remembered <= tombstones_max then return end
+  remembered = call('ZCOUNT', LINE, '-inf', '(-4e15')
+  while remembered > tombstones_max do
+    local oldest = call('ZRANGEBYSCORE', LINE, '-inf', '(-4e15', 'LIMIT', 0,
+      math.min(100, remembered - tombstones_max))
+    call('ZREM', LINE, unpack(oldest))
+    for i = 1, #oldest do write(oldest[i], false) end
+    remembered = remembered - #oldest
+  end
+end
+
 -- Into zone ended; or nowhere, if endings are not remembered.
 local function bury(id, nonce, how)
   if id == me then me_ended = how end
@@ -66,17 +80,7 @@ local function bury(id, nonce, how)
   call('ZADD', LINE, at - 8e15, id)
   write(id, 'e' .. pack('<dd', nonce, how))
   if at < next_ended then next_ended = at end
-  remembered = remembered + 1 -- never too small, so counting may wait until it is too large
-  if remembered > tombstones_max then
-    remembered = call('ZCOUNT', LINE, '-inf', '(-4e15')
-    while remembered > tombstones_max do
-      local oldest = call('ZRANGEBYSCORE', LINE, '-inf', '(-4e15', 'LIMIT', 0,
-        math.min(100, remembered - tombstones_max))
-      call('ZREM', LINE, unpack(oldest))
-      for i = 1, #oldest do write(oldest[i], false) end
-      remembered = remembered - #oldest
-    end
-  end
+  trim()
 end
 
 -- Unclaimed or new: the slot is the holder's from now.

@@ -126,6 +126,7 @@ if joined and not wait and sub(read(id), 1, 1) == 'q' then
   if tomb then
     call('ZADD', LINE, tomb_score, id)
     write(id, tomb)
+    trim()
   else
     call('ZREM', LINE, id)
     write(id, false)
