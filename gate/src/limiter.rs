@@ -17,7 +17,7 @@
 //!
 //! Who is let in is decided by [`sluice_core::slots::Slots`], the very machine
 //! that is verified and that the Redis scripts agree with. This module adds
-//! what a process needs around it: a lock, wakers, a clock (`turnstile`).
+//! what a process needs around it: a lock, wakers, a clock.
 //!
 //! * **Strict FIFO, no barging**: a newcomer never passes anyone in line, also
 //!   not with [`Limiter::try_acquire`].
@@ -37,6 +37,7 @@
 
 mod status;
 mod sync;
+mod table;
 #[cfg(test)]
 mod tests;
 mod turnstile;
@@ -62,7 +63,6 @@ impl Limiter {
     }
 
     /// A limiter of `capacity` slots, to be configured further.
-    #[must_use]
     pub const fn builder(capacity: u32) -> LimiterBuilder {
         LimiterBuilder {
             config: Config::limiter(capacity, None),
