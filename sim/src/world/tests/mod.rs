@@ -2,6 +2,7 @@
 
 mod connections;
 mod hosts;
+mod redis;
 mod runs;
 
 use std::collections::VecDeque;
