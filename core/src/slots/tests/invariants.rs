@@ -113,7 +113,6 @@ impl Watched {
         let now = StoreTime(self.now);
         let before = self.slots.clone();
         let nonce = *self.nonces.entry(id).or_insert(1);
-        let mut caller_joined = false;
         let reply = match call {
             Call::Acquire { class, wait, newer } => {
                 let nonce = nonce + u64::from(newer);
@@ -131,7 +130,6 @@ impl Watched {
                         !kept || matches!(reply.outcome, Outcome::Stale { .. } | Outcome::Ended(_))
                     );
                 }
-                caller_joined = true;
                 reply
             }
             Call::Poll => self.slots.poll(now, &id, nonce),
@@ -165,14 +163,17 @@ impl Watched {
             reply.more || after.held >= capacity || after.waiting == 0,
             "R1.4"
         );
-        // R1.3: no newcomer is granted while someone present stays ahead of it.
-        if caller_joined
-            && let Outcome::Granted { .. } = reply.outcome
-            && !fences(&before).contains_key(&id)
-            && let Some(first) = self.slots.waiting().next()
-            && let Some(&own) = in_line(&before).get(&id)
-        {
-            assert!(own < first.order, "R1.3");
+        // R1.3: a newcomer without a boost is behind everyone: if it is granted,
+        // nobody who was in line before is still waiting.
+        let unboosted = match call {
+            Call::Acquire { class, .. } => after.config.boosts[usize::from(class)] == 0,
+            _ => false,
+        };
+        let newcomer = !fences(&before).contains_key(&id) && !in_line(&before).contains_key(&id);
+        if unboosted && newcomer && matches!(reply.outcome, Outcome::Granted { .. }) {
+            let older = in_line(&before);
+            let passed = self.slots.waiting().find(|w| older.contains_key(w.id));
+            assert!(passed.is_none(), "R1.3: {passed:?} was overtaken");
         }
         // R1.2: of those in line before and granted now, no one present stays ahead.
         let granted: Vec<u64> = new

@@ -492,3 +492,39 @@ fn the_flow_counts_gaps_only_while_someone_waits() {
     gate.resize(90, 2);
     assert_eq!(gate.0.status().flow.gap_mean_ms, 7.5);
 }
+
+/// Both ways in which an empty queue ends a measurement: the promotion that
+/// empties it (an absent waiter may return without joining), and the join that
+/// finds it empty (the last one may have left without being promoted).
+#[test]
+fn a_gap_over_an_empty_queue_is_no_gap() {
+    let mut gate = Gate::new(Config {
+        presence: Some(PRESENCE),
+        ..plain(1)
+    });
+    gate.grant(0, "a", 1);
+    gate.acquire(0, "b", 1);
+    gate.acquire(9, "c", 1);
+    gate.release(10, "a", 1);
+    assert_eq!(
+        gate.woken(),
+        ["c"],
+        "b is absent, and nobody is waiting now"
+    );
+    gate.poll(11, "c", 1);
+    gate.poll(12, "b", 1);
+    gate.release(13, "c", 2);
+    assert_eq!(gate.woken(), ["b"]);
+    assert_eq!(gate.0.status().flow.gaps, 0);
+
+    let mut gate = Gate::new(plain(1));
+    gate.grant(0, "a", 1);
+    gate.acquire(0, "b", 1);
+    gate.acquire(0, "c", 1);
+    gate.release(1, "a", 1);
+    gate.cancel(2, "c", 1);
+    gate.acquire(3, "d", 1);
+    gate.release(4, "b", 2);
+    assert_eq!(gate.woken(), ["d"]);
+    assert_eq!(gate.0.status().flow.gaps, 0);
+}
