@@ -11,7 +11,7 @@ use std::future::Future;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sluice_core::redis::Command;
@@ -19,6 +19,7 @@ use sluice_gate::redis_slots::{AcquireError, ConnectError, Options, RedisSlots};
 use sluice_gate::slots::{Config, Ended};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use verify::real::{self, Connection, Server, Url};
 
 /// `crowd` or `hold`, then process number, URL and key prefix, by newline.
