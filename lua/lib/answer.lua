@@ -36,13 +36,12 @@ local function answer(words, held, left)
   pairs_[1], pairs_[2] = HOT, pack('<dddddddddddddddddddddd', fence, ticket, processed, high_held,
     next_held, next_due, next_ended, fresh, since, high_queue, capacity, alive_for, active_for,
     wait_for, full, apart, mean, var, gaps, resized, remembered, offers)
-    .. pack('<dddddddddddddddd', c_capacity, lease, idle, timeout, absent_after, abandon_after,
-      claim_within, count_absent, queue_limit, boost1, boost2, boost3, batch, tombstone,
-      tombstones_max, retain)
-    .. ARGV[1]
   -- Always there from birth on: one long value keeps the hash a hash table.
   if not hot then cold, cold_dirty = cold or string.rep('\0', 312), true end
   if cold_dirty then pairs_[3], pairs_[4] = COLD, cold end
+  if known_config ~= ARGV[1] then
+    pairs_[#pairs_ + 1], pairs_[#pairs_ + 2] = CONFIG, ARGV[1]
+  end
   for i = 1, #dirty do
     local id = dirty[i]
     local record = records[id]

@@ -17,22 +17,18 @@ else
   next_held, next_due, next_ended, fresh, since = NEVER, NEVER, NEVER, 0, -1
   mean, var, gaps, resized, remembered, offers = 0, 0, 0, 0, 0, 0
 end
-if hot and sub(hot, 305) == ARGV[1] then
-  c_capacity, lease, idle, timeout, absent_after, abandon_after, claim_within, count_absent,
-    queue_limit, boost1, boost2, boost3, batch, tombstone, tombstones_max, retain =
-    unpack_('<dddddddddddddddd', hot, 177)
-else
-  local c = {}
-  for word in string.gmatch(ARGV[1] or '', '%S+') do c[#c + 1] = tonumber(word) end
-  if #c ~= 16 or c[1] < 1 or c[13] < 1 then
-    return redis.error_reply('ERR sluice: ARGV[1] must be the gate\'s configuration, 16 numbers: '
-      .. 'capacity lease idle wait_timeout absent_after abandon_after claim_within count_absent '
-      .. 'queue_limit boost1 boost2 boost3 batch tombstone_ms tombstones_max retain')
-  end
-  c_capacity, lease, idle, timeout, absent_after, abandon_after, claim_within, count_absent =
-    c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
-  queue_limit, boost1, boost2, boost3, batch, tombstone, tombstones_max, retain =
-    c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16]
+local c = {}
+for word in string.gmatch(ARGV[1] or '', '%S+') do c[#c + 1] = tonumber(word) end
+if #c ~= 16 or c[1] < 1 or c[13] < 1 then
+  return redis.error_reply('ERR sluice: ARGV[1] must be the gate\'s configuration, 16 numbers: '
+    .. 'capacity lease idle wait_timeout absent_after abandon_after claim_within count_absent '
+    .. 'queue_limit boost1 boost2 boost3 batch tombstone_ms tombstones_max retain')
+end
+c_capacity, lease, idle, timeout, absent_after, abandon_after, claim_within, count_absent =
+  c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
+queue_limit, boost1, boost2, boost3, batch, tombstone, tombstones_max, retain =
+  c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16]
+if known_config ~= ARGV[1] then
   capacity = resized > 0 and resized or c_capacity
   alive_for = lease > 0 and lease or math.huge
   active_for = idle > 0 and idle or math.huge

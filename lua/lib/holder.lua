@@ -7,7 +7,7 @@ end
 
 -- Its record, if it is held: claimed ('h'), or else offered.
 local function holder(claimed_only)
-  local record = id ~= HOT and id ~= COLD and read(id)
+  local record = not string.find(id, '^%c') and read(id)
   local kind = record and sub(record, 1, 1)
   if kind == 'h' then
     local _, known, alive, active = unpack_('<dddd', record, 2)

@@ -13,7 +13,7 @@
 -- nobody waits, so counting the zone of the held decides. It does what the
 -- long way below does, and leaves to it whatever is not certain. (%d is exact
 -- here, and costs half of %.0f or of a number as an argument.)
-if hot and not ARGV[4] and string.sub(hot, 305) == ARGV[1] then
+if hot and not ARGV[4] and known_config == ARGV[1] then
   local fence, ticket, processed, high_held, next_held, next_due, next_ended, fresh, since,
     high_queue, capacity, alive_for, active_for, wait_for, full, apart, mean, var, gaps =
     struct.unpack('<ddddddddddddddddddd', hot)

@@ -545,8 +545,8 @@ impl Pair<'_> {
                 .map(|(id, score)| (id, Zone::of(score)))
                 .collect(),
             due: due.into_iter().map(|(id, at)| (id, at as u64)).collect(),
-            // Two fields are the gate's own.
-            records: fields.as_int().unwrap_or(0) - 2,
+            // Three fields are the gate's own.
+            records: fields.as_int().unwrap_or(0) - 3,
         })
     }
 }
