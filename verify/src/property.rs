@@ -5,9 +5,26 @@
 //! the test has not been shown to hold (R6.8), and its verdict is then
 //! *inconclusive*, not *holds*.
 
+mod moment;
+mod r1_01_cap;
+mod r1_02_fifo;
+mod r1_03_barging;
+mod r1_04_work;
+mod r1_05_lost;
+mod r1_06_one_place;
+mod r1_07_owner;
+mod r1_08_lease;
+mod r1_09_presence;
+mod r1_10_cancel;
+mod r1_11_resize;
+mod r3_03_next;
+mod r3_04_idle;
+
 use std::fmt;
 
 use serde::Serialize;
+
+pub use moment::{Broken, GateMoment, Moment};
 
 /// A requirement as these checks know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -61,10 +78,73 @@ pub enum Verdict {
 pub struct Finding {
     /// The requirement.
     pub code: Code,
+    /// Which cap is meant, where that matters.
+    pub meaning: Option<Meaning>,
     /// The requirement in a few words.
     pub title: &'static str,
     /// What the run says.
     pub verdict: Verdict,
     /// How often the property's premise was met.
     pub premises: u64,
+}
+
+/// One invariant, watching one run.
+pub trait Property {
+    /// The requirement.
+    fn code(&self) -> Code;
+
+    /// Which cap is meant, where that matters.
+    fn meaning(&self) -> Option<Meaning> {
+        None
+    }
+
+    /// The requirement in a few words.
+    fn title(&self) -> &'static str;
+
+    /// Looks at a step.
+    ///
+    /// # Errors
+    /// If the invariant broke in it.
+    fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken>;
+
+    /// Looks at the end of the run: faults are over, everything has healed, and
+    /// everybody has had plenty of time.
+    ///
+    /// # Errors
+    /// If what should have come about by then has not.
+    fn finish(&mut self, _end: &Moment<'_>) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    /// How often its premise was met.
+    fn premises(&self) -> u64;
+
+    /// Why it no longer judges this run, if so.
+    fn suspended(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Every property, fresh, in the order of their codes.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Property>> {
+    vec![
+        Box::new(r1_01_cap::Store::all_gates()),
+        Box::new(r1_01_cap::Belief::all_gates()),
+        Box::new(r1_01_cap::Effects::default()),
+        Box::new(r1_02_fifo::Fifo::default()),
+        Box::new(r1_03_barging::NoBarging::default()),
+        Box::new(r1_04_work::WorkConservation::default()),
+        Box::new(r1_05_lost::NothingLost::default()),
+        Box::new(r1_06_one_place::OnePlace::default()),
+        Box::new(r1_07_owner::OwnerOnly::default()),
+        Box::new(r1_08_lease::Leases::default()),
+        Box::new(r1_09_presence::Presence::default()),
+        Box::new(r1_10_cancel::Cancellation::default()),
+        Box::new(r1_11_resize::Resize::default()),
+        Box::new(r1_01_cap::Belief::queries()),
+        Box::new(r1_01_cap::Store::sessions()),
+        Box::new(r3_03_next::NextInLine::default()),
+        Box::new(r3_04_idle::Idle::default()),
+    ]
 }

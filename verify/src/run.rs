@@ -1,10 +1,25 @@
 //! One run: a subject in a scenario, from a seed or from recorded decisions.
+//!
+//! A run is a value of its arguments: the same ones give the same steps, the
+//! same digest and the same verdicts, on any machine and among any number of
+//! threads. Threads exist only around runs ([`many`]), never inside one.
+
+mod watch;
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use sluice_sim::log::{Decision, DecisionFile};
+use sluice_sim::redis::Engine;
+use sluice_sim::strategy::{Divergence, Random, Recorder, Replay};
+use sluice_sim::world::Happening;
 
-use crate::property::Finding;
+use crate::property::{Finding, Verdict};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
+use watch::Watch;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -15,9 +30,21 @@ pub struct Run {
     pub scenario: Scenario,
     /// Where decisions come from.
     pub seed: u64,
+    /// How far to go.
+    pub until: Until,
 }
 
-/// Latencies of requests to the gate, in microseconds of simulated time: a
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// To its end.
+    #[default]
+    End,
+    /// To the first step that breaks any property.
+    Violation,
+}
+
+/// Latencies of requests to the gates, in microseconds of simulated time: a
 /// model's output, never a measurement of a real system.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Latency {
@@ -36,13 +63,13 @@ pub struct Latency {
 }
 
 /// What a run showed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// One per property, in the order of their codes.
     pub findings: Vec<Finding>,
     /// Steps taken.
     pub steps: u64,
-    /// Each kind of fault that fired, with how often.
+    /// Each kind of fault, with how often it fired.
     pub faults: Vec<(&'static str, u64)>,
     /// Digest of the whole trace: equal runs have equal digests.
     pub digest: u64,
@@ -56,8 +83,165 @@ pub struct Outcome {
     pub sessions_max: u64,
     /// Most queries ever at work at once, by those who work.
     pub queries_max: u64,
-    /// Asks by users, and how many of them ended as they should.
+    /// Asks by users, and how many of them were answered.
     pub requests: (u64, u64),
     /// Latency of requests, in timed scenarios.
     pub latency: Option<Latency>,
+}
+
+impl Outcome {
+    /// The properties that broke.
+    pub fn violations(&self) -> impl Iterator<Item = &Finding> {
+        self.findings
+            .iter()
+            .filter(|f| matches!(f.verdict, Verdict::Violated(_)))
+    }
+
+    /// Whether nothing broke.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.violations().next().is_none()
+    }
+
+    /// Whether a property with this code broke.
+    #[must_use]
+    pub fn breaks(&self, code: &str) -> bool {
+        self.violations().any(|f| f.code.0 == code)
+    }
+}
+
+/// One step, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its number, from 1.
+    pub number: u64,
+    /// True time, in nanoseconds.
+    pub now_ns: u64,
+    /// What happened.
+    pub happenings: Vec<Happening>,
+}
+
+/// A run with all that is needed to show and to repeat it.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// What it showed.
+    pub outcome: Outcome,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Its decisions, for a file.
+    pub file: DecisionFile,
+    /// Where a replay left its file, if it did.
+    pub divergence: Option<Divergence>,
+}
+
+impl Run {
+    /// This subject, in this scenario, from this seed, to the end.
+    #[must_use]
+    pub const fn new(subject: Subject, scenario: Scenario, seed: u64) -> Self {
+        Self {
+            subject,
+            scenario,
+            seed,
+            until: Until::End,
+        }
+    }
+
+    /// The same, but only to the first violation.
+    #[must_use]
+    pub const fn until_violation(mut self) -> Self {
+        self.until = Until::Violation;
+        self
+    }
+
+    /// Runs. The engine only keeps compiled scripts: any will do.
+    #[must_use]
+    pub fn go(&self, engine: &Engine) -> Outcome {
+        let mut random = Random::new(self.seed);
+        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut random));
+        watch.run(engine, &mut random, self.until, |_, _, _| {}, || false)
+    }
+
+    /// Runs, and keeps every step and every decision.
+    #[must_use]
+    pub fn trace(&self, engine: &Engine) -> Trace {
+        let mut recorder = Recorder::new(Random::new(self.seed));
+        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut recorder));
+        let mut steps = Vec::new();
+        let keep = |number, now_ns, happenings: &[Happening]| {
+            steps.push(Step {
+                number,
+                now_ns,
+                happenings: happenings.to_vec(),
+            });
+        };
+        let outcome = watch.run(engine, &mut recorder, self.until, keep, || false);
+        let file = self.file(&outcome, Some(self.seed), recorder.into_decisions());
+        Trace {
+            outcome,
+            steps,
+            file,
+            divergence: None,
+        }
+    }
+
+    /// Runs with the answers of an earlier run, and stops where they end.
+    #[must_use]
+    pub fn repeat(&self, decisions: Vec<Decision>, engine: &Engine) -> Trace {
+        let mut replay = Replay::new(decisions.clone());
+        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut replay));
+        let mut steps = Vec::new();
+        let outcome = watch.repeat(engine, &mut replay, self.until, &mut steps);
+        let divergence = replay.divergence().cloned();
+        let file = self.file(&outcome, None, decisions);
+        Trace {
+            outcome,
+            steps,
+            file,
+            divergence,
+        }
+    }
+
+    fn file(&self, outcome: &Outcome, seed: Option<u64>, decisions: Vec<Decision>) -> DecisionFile {
+        DecisionFile {
+            subject: self.subject.name.to_owned(),
+            scenario: serde_json::to_string(&self.scenario).expect("a scenario is plain data"),
+            seed,
+            steps: outcome.steps,
+            digest: outcome.digest,
+            decisions,
+        }
+    }
+}
+
+/// Runs every seed of a range and returns the outcomes in the order of seeds.
+/// `each` sees them as they come, in any order, for progress.
+pub fn many(
+    subject: &Subject,
+    scenario: &Scenario,
+    seeds: Range<u64>,
+    each: impl Fn(u64, &Outcome) + Sync,
+) -> Vec<Outcome> {
+    let next = AtomicU64::new(seeds.start);
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        let engine = Engine::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let outcome = Run::new(*subject, scenario.clone(), seed).go(&engine);
+            each(seed, &outcome);
+            done.lock().expect("no run panics").push((seed, outcome));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut done = done.into_inner().expect("no run panics");
+    done.sort_by_key(|(seed, _)| *seed);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }

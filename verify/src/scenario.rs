@@ -1,6 +1,18 @@
 //! Workloads: who arrives when, what they do inside, and what goes wrong.
+//!
+//! A [`Scenario`] is a few numbers; [`Scenario::build`] makes a world of it.
+//! Whatever it leaves open (arrival times, lengths of stay, weights of faults,
+//! the gate's own knobs in a swarm) is drawn through the run's chooser, so
+//! that a seed means the workload too.
+
+mod build;
+pub mod operator;
+pub mod process;
+pub mod user;
 
 use serde::{Deserialize, Serialize};
+
+pub use build::Built;
 
 /// A workload and its world. Small and plain, so that a decision file can
 /// carry it.
@@ -40,4 +52,113 @@ pub enum Load {
     /// Any order of events, no faults, no passing of time needed: for finding
     /// races and for repeating them on a real server.
     Race,
+}
+
+impl Scenario {
+    /// A burst of so many users against the caps of PER-002.
+    #[must_use]
+    pub fn burst(users: u16) -> Self {
+        Self::per_002_gate(format!("burst-{users}"), Load::Burst, users)
+    }
+
+    /// PER-002's fifth: 30 users for 60 s, sessions of 5 to 15 s.
+    #[must_use]
+    pub fn sustained() -> Self {
+        let load = Load::Sustained { seconds: 60 };
+        Self::per_002_gate("sustained".into(), load, 30)
+    }
+
+    /// Sessions that only beat for more than 30 minutes (R3.4).
+    #[must_use]
+    pub fn idle() -> Self {
+        Self {
+            queries: None,
+            ..Self::per_002_gate("idle".into(), Load::Idle, 24)
+        }
+    }
+
+    /// A small gate at two levels, under faults.
+    #[must_use]
+    pub fn swarm() -> Self {
+        Self {
+            name: "swarm".into(),
+            load: Load::Swarm,
+            users: 8,
+            processes: 3,
+            sessions: 3,
+            queries: Some(2),
+        }
+    }
+
+    /// So many clients at one gate of this capacity, in any order.
+    #[must_use]
+    pub fn race(cap: u32, clients: u16) -> Self {
+        Self {
+            name: "race".into(),
+            load: Load::Race,
+            users: clients,
+            processes: clients.min(4),
+            sessions: cap,
+            queries: None,
+        }
+    }
+
+    /// The five scenarios of PER-002 (R3.5).
+    #[must_use]
+    pub fn per_002() -> [Self; 5] {
+        [
+            Self::burst(20),
+            Self::burst(50),
+            Self::burst(100),
+            Self::burst(200),
+            Self::sustained(),
+        ]
+    }
+
+    /// The scenario of this name.
+    ///
+    /// # Errors
+    /// If there is none; the message lists those there are.
+    pub fn by_name(name: &str) -> Result<Self, UnknownScenario> {
+        let mut all: Vec<Self> = Self::per_002().into();
+        all.extend([Self::idle(), Self::swarm(), Self::race(2, 4)]);
+        let at = all.iter().position(|s| s.name == name);
+        match at {
+            Some(at) => Ok(all.swap_remove(at)),
+            None => Err(UnknownScenario {
+                name: name.chars().take(60).collect(),
+                known: all.iter().map(|s| &*s.name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// Whether simulated time means anything in it.
+    #[must_use]
+    pub const fn is_timed(&self) -> bool {
+        match self.load {
+            Load::Burst | Load::Sustained { .. } | Load::Idle => true,
+            Load::Swarm | Load::Race => false,
+        }
+    }
+
+    fn per_002_gate(name: String, load: Load, users: u16) -> Self {
+        Self {
+            name,
+            load,
+            users,
+            processes: 4,
+            sessions: 20,
+            queries: Some(10),
+        }
+    }
+}
+
+/// A name that no scenario has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown scenario `{name}`; known are: {known}")]
+pub struct UnknownScenario {
+    /// What was asked for, shortened.
+    pub name: String,
+    /// The names there are.
+    pub known: String,
 }

@@ -1,7 +1,9 @@
 //! What is put on trial: gates right and wrong, each a client machine of the
 //! same shape, and an observer of what the store has granted.
 
+pub mod gate;
 pub mod hash_gate;
+pub mod view;
 
 use serde::Serialize;
 

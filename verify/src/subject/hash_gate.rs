@@ -115,6 +115,12 @@ impl HashGate {
         }
     }
 
+    /// Whether it is out of the gate with nothing left to do.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        self.state == State::Outside
+    }
+
     fn send(&mut self, state: State, command: Command) {
         self.state = state;
         self.sent += 1;

@@ -1,0 +1,328 @@
+//! A run under observation: steps, properties, figures.
+
+use hdrhistogram::Histogram;
+use sluice_sim::choice::Chooser;
+use sluice_sim::redis::{Engine, Server};
+use sluice_sim::strategy::Replay;
+use sluice_sim::world::{FaultKind, Happening, World};
+
+use super::{Latency, Outcome, Step, Until};
+use crate::property::{self, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation};
+use crate::scenario::Built;
+use crate::scenario::process::Process;
+use crate::subject::gate::Level;
+
+/// Keeps polling users from running for ever after everybody is through, and
+/// gives the last slots the time to come back.
+const AFTER_ALL_NS: u64 = 30_000_000_000;
+
+pub(super) struct Watch {
+    built: Built,
+    gates: Vec<GateMoment>,
+    properties: Vec<(Box<dyn Property>, Option<Violation>)>,
+    latency: Histogram<u64>,
+    measured: Option<(u64, u64)>,
+    sessions_max: u64,
+    queries_max: u64,
+    all_through_at: Option<u64>,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everybody is through and the gates are empty, or the time is up: what
+    /// should have come about is judged.
+    Judged,
+    /// A violation, and that was all that was wanted.
+    Stopped,
+    /// Too many steps.
+    Stuck,
+}
+
+impl Watch {
+    pub(super) fn new(built: Built) -> Self {
+        let gates = built
+            .gates
+            .iter()
+            .map(|(level, gate)| GateMoment {
+                level: *level,
+                gate: gate.clone(),
+                before: gate.untouched(),
+                after: gate.untouched(),
+                operation: None,
+            })
+            .collect();
+        Self {
+            built,
+            gates,
+            properties: property::all().into_iter().map(|p| (p, None)).collect(),
+            latency: Histogram::new(3).expect("three digits are few enough"),
+            measured: None,
+            sessions_max: 0,
+            queries_max: 0,
+            all_through_at: None,
+        }
+    }
+
+    /// Steps until the end. `stop` is asked before every step.
+    pub(super) fn run(
+        &mut self,
+        engine: &Engine,
+        chooser: &mut dyn Chooser,
+        until: Until,
+        mut keep: impl FnMut(u64, u64, &[Happening]),
+        mut stop: impl FnMut() -> bool,
+    ) -> Outcome {
+        let end = loop {
+            if stop() {
+                break End::Stopped;
+            }
+            if let Some(end) = self.step(engine, chooser, until, &mut keep) {
+                break end;
+            }
+        };
+        self.outcome(end)
+    }
+
+    /// Steps for as long as the replay has answers.
+    pub(super) fn repeat(
+        &mut self,
+        engine: &Engine,
+        replay: &mut Replay,
+        until: Until,
+        steps: &mut Vec<Step>,
+    ) -> Outcome {
+        let end = loop {
+            let mut keep = |number, now_ns, happenings: &[Happening]| {
+                steps.push(Step {
+                    number,
+                    now_ns,
+                    happenings: happenings.to_vec(),
+                });
+            };
+            let end = self.step(engine, replay, until, &mut keep);
+            if replay.divergence().is_some() {
+                break End::Stopped;
+            }
+            if let Some(end) = end {
+                break end;
+            }
+        };
+        self.outcome(end)
+    }
+
+    fn step(
+        &mut self,
+        engine: &Engine,
+        chooser: &mut dyn Chooser,
+        until: Until,
+        keep: &mut dyn FnMut(u64, u64, &[Happening]),
+    ) -> Option<End> {
+        let happenings = match self.built.world.step(engine, chooser) {
+            Some(happenings) => happenings.to_vec(),
+            None => return Some(End::Judged),
+        };
+        let (number, now) = (self.built.world.steps(), self.built.world.now());
+        keep(number, now, &happenings);
+        if self.built.measure_ns.is_some_and(|at| at <= now) && self.measured.is_none() {
+            let sessions = &self.gates[0].after;
+            self.measured = Some((sessions.held.len() as u64, sessions.waiting.len() as u64));
+        }
+        self.observe(&happenings);
+        self.count(&happenings);
+        let broke = self.judge(&happenings, number, false);
+        self.finished(now, broke, until)
+    }
+
+    /// Reads what the store has granted.
+    fn observe(&mut self, happenings: &[Happening]) {
+        let (keys, now_us) = (
+            self.built.world.server().keyspace(),
+            self.built.world.server_time_us(),
+        );
+        for gate in &mut self.gates {
+            gate.operation = None;
+            for happening in happenings {
+                match happening {
+                    Happening::Executed {
+                        who,
+                        command,
+                        reply,
+                        ..
+                    } => {
+                        let Some(operation) = gate.gate.read(command, reply) else {
+                            continue;
+                        };
+                        gate.before = std::mem::take(&mut gate.after);
+                        gate.after = gate.gate.observe(&gate.before, keys, now_us);
+                        if operation.script == "LREM" {
+                            // Left the queue by itself: popped by nobody.
+                            let left = command.args.get(3);
+                            gate.after.transit.retain(|id| Some(id) != left);
+                        }
+                        gate.operation = Some((*who, operation));
+                    }
+                    Happening::ServerStopped { .. } => {
+                        gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
+                        gate.before = gate.after.clone();
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, happenings: &[Happening]) {
+        let now = self.built.world.now();
+        for happening in happenings {
+            if let Happening::Delivered { sent_ns, .. } = happening {
+                self.latency.saturating_record((now - sent_ns) / 1_000);
+            }
+        }
+        for gate in &self.gates {
+            if gate.level == Level::Sessions {
+                self.sessions_max = self.sessions_max.max(gate.after.held.len() as u64);
+            }
+        }
+        let (moment, _) = moment(&self.built.world, &self.gates, happenings);
+        if self.gates.len() > 1 {
+            let working = moment.acting(Level::Queries).len() as u64;
+            self.queries_max = self.queries_max.max(working);
+        }
+    }
+
+    /// Asks every property that has not broken yet. Whether any broke now.
+    fn judge(&mut self, happenings: &[Happening], step: u64, at_the_end: bool) -> bool {
+        let (moment, gates) = moment(&self.built.world, &self.gates, happenings);
+        let mut broke = false;
+        for (property, violation) in &mut self.properties {
+            if violation.is_some() {
+                continue;
+            }
+            let result = if at_the_end {
+                property.finish(&moment)
+            } else {
+                property.watch(&moment)
+            };
+            if let Err(Broken { level, words }) = result {
+                let gate = gates.iter().find(|g| g.level == level).unwrap_or(&gates[0]);
+                broke = true;
+                *violation = Some(Violation {
+                    step,
+                    words,
+                    before: gate.before.words(),
+                    after: gate.after.words(),
+                });
+            }
+        }
+        broke
+    }
+
+    fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<End> {
+        let world = &self.built.world;
+        if broke && until == Until::Violation {
+            return Some(End::Stopped);
+        }
+        if now > self.built.limit_ns {
+            return Some(End::Judged);
+        }
+        if world.steps() >= self.built.limit_steps {
+            return Some(End::Stuck);
+        }
+        let through = world.healed()
+            && (0..world.hosts() as u16).all(|h| world.is_up(h) && world.program(h).is_done());
+        if !through {
+            self.all_through_at = None;
+            return None;
+        }
+        let since = *self.all_through_at.get_or_insert(now);
+        let empty = self.gates.iter().all(|g| g.after.is_empty());
+        (empty || now - since > AFTER_ALL_NS).then_some(End::Judged)
+    }
+
+    fn outcome(&mut self, end: End) -> Outcome {
+        let steps = self.built.world.steps();
+        if end == End::Judged && self.built.world.healed() {
+            self.judge(&[], steps, true);
+        }
+        let findings = self
+            .properties
+            .iter()
+            .map(|(p, v)| finding(&**p, v, end))
+            .collect();
+        let world = &self.built.world;
+        let sessions = &self.gates[0].after;
+        let queued = sessions.waiting.len() + sessions.absent.len();
+        let mut requests = (0, 0);
+        for host in 0..world.hosts() as u16 {
+            for seat in world.program(host).seats() {
+                let tally = seat.user.tally;
+                requests.0 += tally.asked;
+                requests.1 += tally.asked - tally.open();
+            }
+        }
+        Outcome {
+            findings,
+            steps,
+            faults: FaultKind::ALL
+                .iter()
+                .map(|kind| (kind.name(), u64::from(world.fired()[*kind])))
+                .collect(),
+            digest: world.digest(),
+            elapsed_ms: world.now() / 1_000_000,
+            measured: self.measured,
+            end: (sessions.held.len() as u64, queued as u64),
+            sessions_max: self.sessions_max,
+            queries_max: self.queries_max,
+            requests,
+            latency: self.built.measures_latency.then(|| latency(&self.latency)),
+        }
+    }
+}
+
+fn moment<'a>(
+    world: &'a World<Process, Server>,
+    gates: &'a [GateMoment],
+    happenings: &'a [Happening],
+) -> (Moment<'a>, &'a [GateMoment]) {
+    let moment = Moment {
+        now_ns: world.now(),
+        store_ms: world.server_time_us() / 1_000,
+        happenings,
+        gates,
+        world,
+    };
+    (moment, gates)
+}
+
+fn finding(property: &dyn Property, violation: &Option<Violation>, end: End) -> Finding {
+    let verdict = match (violation, end, property.suspended()) {
+        (Some(violation), ..) => Verdict::Violated(violation.clone()),
+        (None, End::Stuck, _) => {
+            Verdict::Inconclusive("the run made no progress and was stopped".into())
+        }
+        (None, _, Some(why)) if property.premises() == 0 => Verdict::Inconclusive(why.into()),
+        (None, ..) if property.premises() == 0 => {
+            Verdict::Inconclusive("what it is about never came up".into())
+        }
+        (None, ..) => Verdict::Holds,
+    };
+    Finding {
+        code: property.code(),
+        meaning: property.meaning(),
+        title: property.title(),
+        verdict,
+        premises: property.premises(),
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    Latency {
+        count: histogram.len(),
+        mean_us: histogram.mean(),
+        p50_us: histogram.value_at_quantile(0.5),
+        p95_us: histogram.value_at_quantile(0.95),
+        p99_us: histogram.value_at_quantile(0.99),
+        max_us: histogram.max(),
+    }
+}

@@ -1,0 +1,264 @@
+//! From a [`Scenario`] to a world, by way of the chooser.
+
+use sluice_core::slots::{Config, Presence};
+use sluice_core::time::LocalTime;
+use sluice_sim::choice::{Chooser, Kind, Label};
+use sluice_sim::redis::Server;
+use sluice_sim::world::{Delays, FaultKind, Faults, HostSetup, Mode, PerFault, Setup, World};
+
+use super::operator::Operator;
+use super::process::Process;
+use super::user::{Plan, User};
+use super::{Load, Scenario};
+use crate::subject::Subject;
+use crate::subject::gate::{Gate, Level};
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000 * MS;
+
+/// The server's clock at the start of every run: 2026-01-01, in microseconds.
+const EPOCH_US: u64 = 1_767_225_600_000_000;
+
+/// A world, ready to be stepped, and what is needed to judge it.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The world.
+    pub world: World<Process, Server>,
+    /// Its gates.
+    pub gates: Vec<(Level, Gate)>,
+    /// Whether its simulated time means anything.
+    pub measures_latency: bool,
+    /// When active and queued are read, if they are.
+    pub measure_ns: Option<u64>,
+    /// Faults are over and everybody has had plenty of time at this time.
+    pub limit_ns: u64,
+    /// A run of more steps than this makes no progress.
+    pub limit_steps: u64,
+}
+
+impl Scenario {
+    /// Makes a world of it.
+    pub fn build(&self, subject: &Subject, chooser: &mut dyn Chooser) -> Built {
+        let mut draw = Draw { chooser, count: 0 };
+        let swarm = self.load == Load::Swarm;
+        let (sessions, queries) = self.configs(&mut draw);
+        let poll_ms = match self.load {
+            Load::Burst | Load::Sustained { .. } => 1_000,
+            Load::Idle => 4_000,
+            Load::Swarm => draw.between(200, 800),
+            Load::Race => 100,
+        };
+        let mut gates = vec![(
+            Level::Sessions,
+            Gate::new(subject, Level::Sessions, sessions, poll_ms),
+        )];
+        if let Some(config) = queries {
+            gates.push((
+                Level::Queries,
+                Gate::new(subject, Level::Queries, config, poll_ms),
+            ));
+        }
+        let faults = if swarm {
+            swarm_faults(&mut draw)
+        } else {
+            Faults::NONE
+        };
+        let mode = match self.load {
+            Load::Burst | Load::Sustained { .. } | Load::Idle => Mode::Timed(Delays::LOCAL),
+            Load::Swarm if draw.one_in(2) => Mode::Timed(Delays::WILD),
+            Load::Swarm | Load::Race => Mode::Adversarial,
+        };
+        let processes = self.processes.clamp(1, self.users.max(1));
+        let mut hosts = Vec::new();
+        for host in 0..processes {
+            let (offset_ns, drift_ppm) = if swarm {
+                let drift = draw.between(0, 200) as i32 - 100;
+                (draw.between(0, 3_600) * S, drift)
+            } else {
+                (0, 0)
+            };
+            let users = (host..self.users)
+                .step_by(usize::from(processes))
+                .map(|n| User::new(n, self.plan(offset_ns, &mut draw)))
+                .collect();
+            let operator = (swarm && host == 0).then(|| operator(&gates, offset_ns, &mut draw));
+            let program = Process::new(
+                users,
+                gates[0].1.clone(),
+                gates.get(1).map(|g| g.1.clone()),
+                operator.flatten(),
+            );
+            hosts.push(HostSetup {
+                program,
+                offset_ns,
+                drift_ppm,
+            });
+        }
+        let limit_ns = match self.load {
+            Load::Burst => 300 * S,
+            Load::Sustained { seconds } => (u64::from(seconds) + 240) * S,
+            Load::Idle => 5_400 * S,
+            Load::Swarm => faults.until_ns + 120 * S,
+            Load::Race => 60 * S,
+        };
+        Built {
+            world: World::new(Setup {
+                hosts,
+                server: Server::new(),
+                mode,
+                faults,
+                epoch_us: EPOCH_US,
+            }),
+            gates,
+            measures_latency: self.is_timed(),
+            measure_ns: (self.load == Load::Burst).then_some(8 * S),
+            limit_ns,
+            limit_steps: 400_000,
+        }
+    }
+
+    fn configs(&self, draw: &mut Draw<'_>) -> (Config, Option<Config>) {
+        let sessions = Config::session_cap(self.sessions);
+        let queries = self
+            .queries
+            .map(|cap| Config::semaphore(cap, 60_000, 300_000));
+        if self.load != Load::Swarm {
+            return (sessions, queries);
+        }
+        // Small times and batches, so that everything that can happen does.
+        let mut small = |config: Config| {
+            let presence = Presence {
+                absent_after_ms: draw.between(1_500, 4_000),
+                abandon_after_ms: draw.between(5_000, 12_000),
+                claim_within_ms: draw.between(800, 2_500),
+            };
+            Config {
+                lease_ms: Some(draw.between(2_000, 6_000)),
+                idle_ms: (!draw.one_in(3)).then(|| draw.between(4_000, 9_000)),
+                wait_timeout_ms: draw.one_in(2).then(|| draw.between(3_000, 12_000)),
+                presence: (!draw.one_in(4)).then_some(presence),
+                queue_limit: if draw.one_in(4) { 2 } else { 1_000 },
+                count_absent: draw.one_in(2),
+                batch: draw.between(1, 4) as u32,
+                tombstone_ms: 60_000,
+                ..config
+            }
+        };
+        (small(sessions), queries.map(small))
+    }
+
+    fn plan(&self, offset_ns: u64, draw: &mut Draw<'_>) -> Plan {
+        let at = |ns: u64| LocalTime(offset_ns + ns);
+        let calm = Plan {
+            arrive: at(0),
+            rounds: 1,
+            gap_ns: 0,
+            patience_ns: None,
+            hasty: false,
+            queries: 0,
+            think_ns: 0,
+            work_ns: 0,
+            stay_ns: 0,
+            hold_until: at(0),
+            renamed: false,
+        };
+        match self.load {
+            Load::Burst => Plan {
+                arrive: at(draw.between(0, 20) * MS),
+                queries: 2,
+                think_ns: draw.between(50, 400) * MS,
+                work_ns: draw.between(300, 900) * MS,
+                hold_until: at(10 * S),
+                ..calm
+            },
+            Load::Sustained { seconds } => {
+                let stay_ns = draw.between(5_000, 15_000) * MS;
+                Plan {
+                    arrive: at(draw.between(0, 5_000) * MS),
+                    rounds: (u64::from(seconds) * S / (stay_ns + S)).max(1) as u32,
+                    gap_ns: draw.between(200, 1_500) * MS,
+                    queries: 3,
+                    think_ns: draw.between(200, 1_200) * MS,
+                    work_ns: draw.between(500, 1_500) * MS,
+                    stay_ns,
+                    ..calm
+                }
+            }
+            Load::Idle => Plan {
+                arrive: at(draw.between(0, 1_000) * MS),
+                stay_ns: 3_600 * S,
+                ..calm
+            },
+            Load::Swarm => Plan {
+                arrive: at(draw.between(0, 4_000) * MS),
+                rounds: draw.between(2, 5) as u32,
+                gap_ns: draw.between(1, 1_500) * MS,
+                patience_ns: draw.one_in(4).then(|| draw.between(100, 4_000) * MS),
+                hasty: draw.one_in(8),
+                queries: draw.between(0, 3) as u32,
+                think_ns: draw.between(1, 700) * MS,
+                work_ns: draw.between(1, 1_500) * MS,
+                // Now and then longer than the idle time.
+                stay_ns: draw.between(1, 2_500) * MS + if draw.one_in(5) { 9 * S } else { 0 },
+                renamed: draw.one_in(2),
+                ..calm
+            },
+            Load::Race => calm,
+        }
+    }
+}
+
+fn swarm_faults(draw: &mut Draw<'_>) -> Faults {
+    let mut weights = PerFault::default();
+    for kind in FaultKind::ALL {
+        // Swarm testing (Groce et al. 2012): leave some out altogether.
+        if draw.one_in(2) {
+            weights[kind] = draw.between(1, 100) as u32;
+        }
+    }
+    // Losing all data is not among the things a gate promises to survive
+    // unharmed; it is tried, but seldom.
+    if !draw.one_in(8) {
+        weights[FaultKind::ServerWipe] = 0;
+    }
+    let mut faults = Faults::new(weights, draw.between(8, 25) * S);
+    faults.outage_ns_max = draw.between(500, 8_000) * MS;
+    faults
+}
+
+fn operator(gates: &[(Level, Gate)], offset_ns: u64, draw: &mut Draw<'_>) -> Option<Operator> {
+    let mut settings = Vec::new();
+    let mut resizes = Vec::new();
+    for (_, gate) in gates {
+        let Gate::Slots(of_gate) = gate else { continue };
+        let mut at = draw.between(500, 6_000) * MS;
+        for _ in 0..draw.between(0, 3) {
+            let capacity = draw.between(1, u64::from(of_gate.config.capacity) + 2) as u32;
+            resizes.push((LocalTime(offset_ns + at), settings.len(), capacity));
+            at += draw.between(500, 6_000) * MS;
+        }
+        settings.push(of_gate.clone());
+    }
+    resizes.sort_unstable();
+    let sweep_ns = draw.between(500, 2_000) * MS;
+    (!settings.is_empty())
+        .then(|| Operator::new(settings, resizes, LocalTime(offset_ns + sweep_ns), sweep_ns))
+}
+
+/// Numbers of the setup, each a labelled decision.
+struct Draw<'a> {
+    chooser: &'a mut dyn Chooser,
+    count: u32,
+}
+
+impl Draw<'_> {
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        let label = Label::new(Kind::Setup, Label::SERVER, 0, self.count);
+        self.count += 1;
+        least + self.chooser.draw(label, most - least + 1)
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.between(1, n) == 1
+    }
+}

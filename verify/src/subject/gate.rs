@@ -1,0 +1,259 @@
+//! A gate of a subject: what its clients are made of, and how it is observed.
+
+use std::sync::Arc;
+
+use sluice_core::client::slots::{Settings, SlotsClient};
+use sluice_core::client::{Client, Input, Output};
+use sluice_core::redis::{Command, Reply};
+use sluice_core::script::{self, GateKeys};
+use sluice_core::slots::{Config, Fence};
+use sluice_core::time::LocalTime;
+use sluice_sim::redis::Keyspace;
+
+use super::hash_gate::{self, Activation, Door, HashGate};
+use super::view::{self, GateView};
+use super::{Kind, Subject};
+
+/// Which gate of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// The session cap, in front.
+    Sessions,
+    /// The query gate, inside (R3.1).
+    Queries,
+}
+
+impl Level {
+    /// Its name, also that of its keys.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Queries => "queries",
+        }
+    }
+}
+
+/// One gate.
+#[derive(Clone, Debug)]
+pub enum Gate {
+    /// A hash and a list.
+    Hash(Arc<hash_gate::Settings>),
+    /// The real one.
+    Slots(Arc<Settings>),
+    /// A semaphore in each process: nothing is in the store.
+    InProcess(Config),
+}
+
+impl Gate {
+    /// The gate of a subject at a level. `config` and `poll_ms` say how it
+    /// would be configured, as far as the subject knows such a thing.
+    #[must_use]
+    pub fn new(subject: &Subject, level: Level, config: Config, poll_ms: u64) -> Self {
+        let hash = |door, activation| {
+            Self::Hash(Arc::new(hash_gate::Settings {
+                door,
+                activation,
+                cap: config.capacity,
+                sessions: format!("{{{}}}:active", level.name()),
+                queue: format!("{{{}}}:queue", level.name()),
+                poll_ms,
+                retry_ms: 50,
+            }))
+        };
+        match (subject.kind, level) {
+            (Kind::Naive, _) => hash(Door::TwoRoundTrips, Activation::Unconditional),
+            (Kind::HashUnconditional, _) => hash(Door::Script, Activation::Unconditional),
+            (Kind::HashReentry, _) => hash(Door::Script, Activation::Reentry),
+            (Kind::PerProcess, Level::Queries) => Self::InProcess(Config {
+                lease_ms: None,
+                idle_ms: None,
+                presence: None,
+                ..config
+            }),
+            (Kind::PerProcess, Level::Sessions) | (Kind::Slots, _) => {
+                let keys = GateKeys::new("", level.name()).expect("level names are plain");
+                let mut settings = Settings::new(keys, config);
+                settings.poll_ms = poll_ms;
+                settings.validate().expect("scenarios have valid settings");
+                Self::Slots(Arc::new(settings))
+            }
+        }
+    }
+
+    /// A client of this gate; `None` for a semaphore that has no clients.
+    #[must_use]
+    pub fn client(&self, id: &str) -> Option<AnyClient> {
+        match self {
+            Self::Hash(settings) => Some(AnyClient::Hash(HashGate::new(settings.clone(), id))),
+            Self::Slots(settings) => {
+                let client = SlotsClient::new(settings.clone(), id.as_bytes());
+                Some(AnyClient::Slots(client.expect("ids of users are plain")))
+            }
+            Self::InProcess(_) => None,
+        }
+    }
+
+    /// Whether one command is one whole operation. Where it is not, order and
+    /// conservation can only be judged when nobody is in the middle of one.
+    #[must_use]
+    pub const fn is_atomic(&self) -> bool {
+        match self {
+            Self::Hash(_) | Self::InProcess(_) => false,
+            Self::Slots(_) => true,
+        }
+    }
+
+    /// The configuration of the real gate.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        match self {
+            Self::Slots(settings) => Some(&settings.config),
+            Self::Hash(_) | Self::InProcess(_) => None,
+        }
+    }
+
+    /// Whether the store knows anything of this gate.
+    #[must_use]
+    pub const fn is_in_store(&self) -> bool {
+        match self {
+            Self::Hash(_) | Self::Slots(_) => true,
+            Self::InProcess(_) => false,
+        }
+    }
+
+    /// What the store has granted; `before` is what it had.
+    #[must_use]
+    pub fn observe(&self, before: &GateView, keys: &Keyspace, now_us: u64) -> GateView {
+        match self {
+            Self::Hash(s) => view::of_hash(
+                s.sessions.as_bytes(),
+                s.queue.as_bytes(),
+                s.cap,
+                before,
+                keys,
+                now_us,
+            ),
+            Self::Slots(s) => view::of_slots(&s.keys, s.config.capacity, keys, now_us),
+            Self::InProcess(config) => GateView::empty(config.capacity),
+        }
+    }
+
+    /// The gate as nobody has touched it.
+    #[must_use]
+    pub fn untouched(&self) -> GateView {
+        GateView::empty(match self {
+            Self::Hash(s) => s.cap,
+            Self::Slots(s) => s.config.capacity,
+            Self::InProcess(config) => config.capacity,
+        })
+    }
+
+    /// What an executed command meant to this gate; `None` if it was not for it.
+    #[must_use]
+    pub fn read(&self, command: &Command, reply: &Reply) -> Option<Operation> {
+        match self {
+            Self::Hash(s) => {
+                let key = command
+                    .args
+                    .get(if command.name() == b"EVAL" { 3 } else { 1 })?;
+                (**key == *s.sessions.as_bytes() || **key == *s.queue.as_bytes()).then(|| {
+                    Operation {
+                        script: String::from_utf8_lossy(command.name()).into_owned(),
+                        id: Vec::new(),
+                        number: 0,
+                        done: !matches!(reply, Reply::Error(_)),
+                        more: false,
+                    }
+                })
+            }
+            Self::Slots(s) => {
+                let sha = command.args.get(1)?;
+                if command.args.get(3) != Some(s.keys.gate()) {
+                    return None;
+                }
+                let script = script::ALL
+                    .iter()
+                    .find(|x| x.sha1.as_bytes() == &**sha || x.text.as_bytes() == &**sha)?;
+                let decoded = script::decode(reply).ok();
+                Some(Operation {
+                    script: script.name.to_owned(),
+                    id: command.args.get(7).map_or(Vec::new(), |id| id.to_vec()),
+                    number: command
+                        .args
+                        .get(8)
+                        .and_then(|n| std::str::from_utf8(n).ok()?.parse().ok())
+                        .unwrap_or(0),
+                    done: decoded.is_some(),
+                    more: decoded.is_some_and(|r| r.more),
+                })
+            }
+            Self::InProcess(_) => None,
+        }
+    }
+}
+
+/// A command, as the gate understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The script's name, or the command's.
+    pub script: String,
+    /// Whose place it is about, where the script says so.
+    pub id: Vec<u8>,
+    /// Nonce or fencing number.
+    pub number: u64,
+    /// It was carried out (and not, say, answered by NOSCRIPT).
+    pub done: bool,
+    /// Housekeeping was left over.
+    pub more: bool,
+}
+
+/// A client of any subject.
+#[derive(Clone, Debug, Hash)]
+pub enum AnyClient {
+    /// Of a hash and a list.
+    Hash(HashGate),
+    /// The real one.
+    Slots(SlotsClient),
+}
+
+impl AnyClient {
+    /// Whether it has nothing left to do.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Hash(client) => client.is_outside(),
+            Self::Slots(client) => client.is_idle(),
+        }
+    }
+}
+
+impl Client for AnyClient {
+    fn handle(&mut self, now: LocalTime, input: Input) {
+        match self {
+            Self::Hash(client) => client.handle(now, input),
+            Self::Slots(client) => client.handle(now, input),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        match self {
+            Self::Hash(client) => client.poll_output(),
+            Self::Slots(client) => client.poll_output(),
+        }
+    }
+
+    fn deadline(&self) -> Option<(LocalTime, &'static str)> {
+        match self {
+            Self::Hash(client) => client.deadline(),
+            Self::Slots(client) => client.deadline(),
+        }
+    }
+
+    fn belief(&self, now: LocalTime) -> Option<Fence> {
+        match self {
+            Self::Hash(client) => client.belief(now),
+            Self::Slots(client) => client.belief(now),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What the store has granted, read from the simulated keyspace: the (s) in
+//! "at most N". Read by the observer alone; no client ever sees it.
+
+use std::fmt::Write as _;
+
+use sluice_core::redis::Bytes;
+use sluice_core::script::{GateKeys, Zone};
+use sluice_sim::redis::Keyspace;
+
+/// One place, as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose.
+    pub id: Bytes,
+    /// The attempt; 0 where there are none.
+    pub nonce: u64,
+    /// Fencing number of a held place; 0 where there are none.
+    pub fence: u64,
+    /// Held, and claimed by its client; false for an offer.
+    pub claimed: bool,
+    /// End of a held place, by the store's clock in ms, if it has one.
+    pub deadline: Option<u64>,
+    /// The *active* deadline alone, in ms.
+    pub active_until: Option<u64>,
+    /// Order key of a place in line; rises with each join.
+    pub order: u64,
+    /// When it was last heard of, for a place in line, in ms.
+    pub heard_at: u64,
+}
+
+/// An ending that the store remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Whose.
+    pub id: Bytes,
+    /// The greatest attempt that has ended.
+    pub nonce: u64,
+    /// 1 released, 2 expired, 3 cancelled, 4 timed out, 5 abandoned.
+    pub manner: u8,
+}
+
+/// One gate, as the store has it. All lists in the store's own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateView {
+    /// Slots.
+    pub capacity: u32,
+    /// Who holds one, offers included.
+    pub held: Vec<Place>,
+    /// Who waits and is present, first in line first.
+    pub waiting: Vec<Place>,
+    /// Who waits and is not heard of.
+    pub absent: Vec<Place>,
+    /// Endings remembered.
+    pub ended: Vec<Ending>,
+    /// Popped off a queue, and not yet let in: nowhere, as far as the store
+    /// knows. Only gates whose leaving takes several steps have such.
+    pub transit: Vec<Bytes>,
+}
+
+impl GateView {
+    /// An empty gate of this capacity.
+    #[must_use]
+    pub fn empty(capacity: u32) -> Self {
+        Self {
+            capacity,
+            ..Self::default()
+        }
+    }
+
+    /// The slot of this id.
+    #[must_use]
+    pub fn holder(&self, id: &[u8]) -> Option<&Place> {
+        self.held.iter().find(|p| *p.id == *id)
+    }
+
+    /// The place in line of this id, present or absent.
+    #[must_use]
+    pub fn waiter(&self, id: &[u8]) -> Option<&Place> {
+        self.waiting
+            .iter()
+            .chain(&self.absent)
+            .find(|p| *p.id == *id)
+    }
+
+    /// The remembered ending of this id.
+    #[must_use]
+    pub fn ending(&self, id: &[u8]) -> Option<&Ending> {
+        self.ended.iter().find(|e| *e.id == *id)
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.waiting.is_empty() && self.absent.is_empty()
+    }
+
+    /// The state in words: `held 2 of 2: u0 u1 · waiting 1: u2`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut text = format!("held {} of {}", self.held.len(), self.capacity);
+        let mut list = |label: &str, ids: Vec<String>| {
+            if !label.is_empty() && !ids.is_empty() {
+                let _ = write!(text, " · {label} {}", ids.len());
+            }
+            for (i, id) in ids.iter().enumerate() {
+                if i == 12 {
+                    let _ = write!(text, " …");
+                    break;
+                }
+                let _ = write!(text, "{}{id}", if i == 0 { ": " } else { " " });
+            }
+        };
+        let name = |p: &Place| {
+            let id = String::from_utf8_lossy(&p.id).into_owned();
+            if p.claimed || p.fence == 0 {
+                id
+            } else {
+                id + "?"
+            }
+        };
+        list("", self.held.iter().map(name).collect());
+        let id = |p: &Place| String::from_utf8_lossy(&p.id).into_owned();
+        list("waiting", self.waiting.iter().map(id).collect());
+        list("absent", self.absent.iter().map(id).collect());
+        let lost = |id: &Bytes| String::from_utf8_lossy(id).into_owned();
+        list("popped", self.transit.iter().map(lost).collect());
+        text
+    }
+}
+
+/// A hash of sessions and a list of waiters. `before` tells who was popped.
+pub(super) fn of_hash(
+    sessions: &[u8],
+    queue: &[u8],
+    capacity: u32,
+    before: &GateView,
+    keys: &Keyspace,
+    now_us: u64,
+) -> GateView {
+    let place = |id: &Bytes, order| Place {
+        id: id.clone(),
+        nonce: 0,
+        fence: 0,
+        claimed: true,
+        deadline: None,
+        active_until: None,
+        order,
+        heard_at: 0,
+    };
+    let mut view = GateView::empty(capacity);
+    if let Some(hash) = keys.hash(sessions, now_us) {
+        view.held = hash.iter().map(|(id, _)| place(id, 0)).collect();
+    }
+    if let Some(list) = keys.list(queue, now_us) {
+        let orders = 1..;
+        view.waiting = list
+            .iter()
+            .zip(orders)
+            .map(|(id, n)| place(id, n))
+            .collect();
+    }
+    let gone = before.waiting.iter().map(|p| &p.id);
+    for id in before.transit.iter().chain(gone) {
+        if view.holder(id).is_none() && view.waiter(id).is_none() && !view.transit.contains(id) {
+            view.transit.push(id.clone());
+        }
+    }
+    view
+}
+
+/// The zones of `line` and the records of `gate`; see `lua/lib/places.lua`.
+pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: u64) -> GateView {
+    let mut view = GateView::empty(capacity);
+    let (Some(line), Some(records)) = (
+        keys.zset(gate.line(), now_us),
+        keys.hash(gate.gate(), now_us),
+    ) else {
+        return view;
+    };
+    if let Some(stored) = records.get(b"\x01").and_then(|hot| double(hot, 80)) {
+        view.capacity = stored as u32;
+    }
+    for (id, score) in line.range(0, usize::MAX) {
+        let record = records.get(id).map_or(&[][..], |r| &r[..]);
+        let number = |at: usize| double(record, 1 + 8 * at).unwrap_or(0.0);
+        let mut place = Place {
+            id: id.clone(),
+            nonce: 0,
+            fence: 0,
+            claimed: false,
+            deadline: None,
+            active_until: None,
+            order: 0,
+            heard_at: 0,
+        };
+        match (record.first(), Zone::of(score)) {
+            (Some(b'h'), Zone::Held(deadline)) => {
+                place.nonce = number(0) as u64;
+                place.fence = number(1) as u64;
+                place.active_until = number(3).is_finite().then(|| number(3) as u64);
+                place.claimed = true;
+                place.deadline = deadline;
+                view.held.push(place);
+            }
+            (_, Zone::Held(deadline)) => {
+                place.nonce = number(0) as u64;
+                place.order = number(1) as u64;
+                place.heard_at = number(3) as u64;
+                place.fence = number(4) as u64;
+                place.deadline = deadline;
+                view.held.push(place);
+            }
+            (_, zone @ (Zone::Waiting(_) | Zone::Absent(_))) => {
+                place.nonce = number(0) as u64;
+                place.order = number(1) as u64;
+                place.heard_at = number(3) as u64;
+                if matches!(zone, Zone::Waiting(_)) {
+                    view.waiting.push(place);
+                } else {
+                    view.absent.push(place);
+                }
+            }
+            (_, Zone::Ended(_)) => view.ended.push(Ending {
+                id: id.clone(),
+                nonce: number(0) as u64,
+                manner: number(1) as u8,
+            }),
+        }
+    }
+    view
+}
+
+fn double(bytes: &[u8], at: usize) -> Option<f64> {
+    let eight = bytes.get(at..at + 8)?;
+    Some(f64::from_le_bytes(eight.try_into().ok()?))
+}
