@@ -62,11 +62,12 @@ fn replies<'a>(members: impl Iterator<Item = &'a Bytes>) -> Reply {
 }
 
 pub(super) fn smove(state: &mut State, args: &[Arg]) -> Out {
-    state.db.read::<Set>(&args[2])?;
     let Some(set) = state.db.read::<Set>(&args[1])? else {
         return int(0);
     };
-    if !set.contains(&args[3]) {
+    let contains = set.contains(&args[3]);
+    state.db.read::<Set>(&args[2])?;
+    if !contains {
         return int(0);
     }
     if *args[1] == *args[2] {

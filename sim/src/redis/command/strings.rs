@@ -217,6 +217,10 @@ pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
         Some(text) => Extended::parse(text).ok_or(Fail::NOT_A_FLOAT)?,
         None => Extended::ZERO,
     };
+    let infinite = crate::redis::number::parse_f64(&args[2]).is_some_and(f64::is_infinite);
+    if infinite {
+        return Err(Fail::fixed("ERR increment would produce NaN or Infinity"));
+    }
     let by = Extended::parse(&args[2]).ok_or(Fail::NOT_A_FLOAT)?;
     let new = old
         .plus(by)

@@ -93,7 +93,7 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
         let new = match old {
             Some(old) if options.increment => old + given,
             _ => given,
-        };
+        } + 0.0;
         if new.is_nan() {
             failed = Some(NAN);
             break;

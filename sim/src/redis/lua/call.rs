@@ -146,7 +146,7 @@ fn call(lua: &Lua, running: &Shared, raising: bool) -> mlua::Result<Function> {
 fn command(running: &Shared, args: &MultiValue) -> mlua::Result<Reply> {
     if args.is_empty() {
         return Err(Raised::misuse(
-            "Please specify at least one argument for this redis.call() call",
+            "Please specify at least one argument for this redis lib call",
         ));
     }
     let mut running = running.borrow_mut();
@@ -155,7 +155,7 @@ fn command(running: &Shared, args: &MultiValue) -> mlua::Result<Reply> {
     for value in args {
         owned.push(match value {
             Value::String(text) => bytes_of(text),
-            Value::Integer(n) => Bytes::from(n.to_string().as_bytes()),
+            Value::Integer(n) => Bytes::from(convert::number_text(*n as f64, version).as_bytes()),
             Value::Number(n) => Bytes::from(convert::number_text(*n, version).as_bytes()),
             _ => {
                 return Err(Raised::misuse(
@@ -274,7 +274,7 @@ fn log(lua: &Lua) -> mlua::Result<Function> {
         }
         match args[0].as_integer() {
             Some(0..=3) => Ok(()),
-            Some(_) => Err(Raised::misuse("Invalid log level.")),
+            Some(_) => Err(Raised::misuse("Invalid debug level.")),
             None => Err(Raised::misuse(
                 "First argument must be a number (log level).",
             )),
@@ -298,7 +298,7 @@ fn set_repl(lua: &Lua) -> mlua::Result<Function> {
         [ref flags] => match flags.as_integer() {
             Some(0..=3) => Ok(()),
             _ => Err(Raised::misuse(
-                "Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+                "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
             )),
         },
         _ => Err(Raised::misuse("redis.set_repl() requires two arguments.")),

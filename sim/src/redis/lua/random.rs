@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Value, Variadic};
 
-use super::error::Raised;
+use super::error::Plain;
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
+/// The state that a C library begins with, and each script here.
+const FIRST: u64 = 0x1234_ABCD_330E;
 const MASK: u64 = (1 << 48) - 1;
 const MAX: f64 = 0x7FFF_FFFF as f64;
 
@@ -25,7 +27,7 @@ impl Random {
 
     /// Back to where every script begins.
     pub(super) fn reset(&self) {
-        self.seed(0);
+        self.0.set(FIRST);
     }
 
     fn seed(&self, seed: u32) {
@@ -41,17 +43,17 @@ impl Random {
     /// `math.random`.
     pub(super) fn random(&self, lua: &Lua) -> mlua::Result<Function> {
         let this = self.clone();
-        lua.create_function(move |_, args: Variadic<f64>| {
+        lua.create_function(move |lua, args: Variadic<f64>| {
             let unit = f64::from(this.next() % 0x7FFF_FFFF) / MAX;
             let (low, high, at) = match args[..] {
                 [] => return Ok(Value::Number(unit)),
                 [high] => (1.0, high.trunc(), 1),
                 [low, high] => (low.trunc(), high.trunc(), 2),
-                _ => return Err(Raised::misuse("wrong number of arguments")),
+                _ => return Err(Plain::raise(lua, "wrong number of arguments")),
             };
             if low > high {
                 let text = format!("bad argument #{at} to 'random' (interval is empty)");
-                return Err(Raised::misuse(&text));
+                return Err(Plain::raise(lua, &text));
             }
             Ok(Value::Number((unit * (high - low + 1.0)).floor() + low))
         })

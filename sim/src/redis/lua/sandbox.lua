@@ -88,6 +88,9 @@ function G.xpcall(f, handler)
 end
 
 function G.pairs(t)
+    if type(t) ~= "table" then
+        error("bad argument #1 to 'pairs' (table expected, got " .. (t == nil and "nil" or type(t)) .. ")", 2)
+    end
     return next, real_of[t] or t, nil
 end
 

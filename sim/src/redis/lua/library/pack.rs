@@ -83,7 +83,7 @@ impl<'a> Format<'a> {
                 }
                 other => {
                     let text = format!("invalid format option '{}'", char::from(*other));
-                    return Err(args.error(&text));
+                    return Err(args.bad(1, &text));
                 }
             };
             let unit = size.min(self.align);
@@ -234,10 +234,10 @@ fn size(lua: &Lua, values: MultiValue) -> mlua::Result<f64> {
     let mut position = 0;
     while let Some((option, size, padding)) = format.next(position, &args)? {
         if option == b's' {
-            return Err(args.bad(1, "variable-size format in 'size'"));
+            return Err(args.bad(1, "option 's' has no fixed size"));
         }
         if option == b'c' && size == 0 {
-            return Err(args.bad(1, "variable-length format in 'size'"));
+            return Err(args.bad(1, "option 'c0' has no fixed size"));
         }
         position += padding + size;
     }
