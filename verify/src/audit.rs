@@ -8,6 +8,10 @@ mod convict;
 pub mod crowd;
 mod drive;
 pub mod server;
+pub mod simulator;
+
+use crate::report;
+use crate::scenario::{Load, Scenario};
 
 /// The session cap that PER-002 asks for (R3.2).
 pub const SESSIONS: u32 = 20;
@@ -26,3 +30,25 @@ pub const BURSTS: [(&str, u32); 4] = [
 ];
 /// Users of the sustained scenario (R3.5).
 pub const SUSTAINED_USERS: u32 = 30;
+
+/// The scripts under audit, with their digests.
+fn scripts() -> Vec<report::Script> {
+    sluice_core::script::ALL
+        .iter()
+        .map(|script| report::Script {
+            name: script.name.to_owned(),
+            sha1: script.sha1.to_owned(),
+        })
+        .collect()
+}
+
+/// The arguments that name a scenario on the command line, each after a blank.
+#[must_use]
+pub fn scenario_arguments(scenario: &Scenario) -> String {
+    match scenario.load {
+        Load::Race => format!(" --cap {} --clients {}", scenario.sessions, scenario.users),
+        Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm => {
+            format!(" --scenario {}", scenario.name)
+        }
+    }
+}

@@ -5,14 +5,20 @@
 //! standard output carries the result alone.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::scenario::Scenario;
+use crate::subject::{Kind, Subject};
+
 mod audit;
+mod find;
 mod output;
 mod progress;
+mod replay;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,10 @@ const EXIT_CODES: &str = "Exit codes: 0 holds, 1 violated, 2 usage, 3 environmen
 enum Command {
     /// A verdict per requirement of PER-002, with evidence to run again
     Audit(AuditArgs),
+    /// Search seeds for the first that breaks a gate; shows it, and how to repeat it
+    Find(FindArgs),
+    /// Run a seed or a recorded file again: the same steps, the same digest
+    Replay(ReplayArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -74,6 +84,12 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct AuditArgs {
+    /// The gate under audit, on the simulator
+    #[arg(long, value_name = "NAME", default_value = "slots")]
+    subject: String,
+    /// Seeds of the fault swarms, on the simulator
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..200")]
+    seeds: Range<u64>,
     /// Judge a past report by its figures (JSON, see verify/data/per-002-report.json)
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -88,6 +104,106 @@ struct AuditArgs {
     scale: u64,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct FindArgs {
+    #[command(flatten)]
+    gate: GateArgs,
+    /// Seeds to search, the last one left out [default: 0..10000]
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Option<Range<u64>>,
+    /// Record the run that was found in this file, for `verify replay FILE`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// A seed, or a file that `verify find --record` wrote
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+    #[command(flatten)]
+    gate: GateArgs,
+    /// Go on after the first violation
+    #[arg(long)]
+    to_end: bool,
+    /// Repeat it on a real server too: `redis` (whatever is found), a URL, `docker`, `local`
+    #[arg(long, value_name = "SERVER")]
+    on: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A gate and its workload.
+#[derive(Debug, Args)]
+struct GateArgs {
+    /// The gate on trial
+    #[arg(long, value_name = "NAME", default_value = "naive")]
+    subject: String,
+    /// The workload [default: race, and swarm for per-process]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["cap", "clients"])]
+    scenario: Option<String>,
+    /// Slots of the race
+    #[arg(long, value_name = "N")]
+    cap: Option<u32>,
+    /// Clients of the race
+    #[arg(long, value_name = "N")]
+    clients: Option<u16>,
+}
+
+impl GateArgs {
+    fn scenario(&self, subject: &Subject) -> Result<Scenario, Failure> {
+        if let Some(name) = &self.scenario {
+            return Scenario::by_name(name).map_err(Failure::usage);
+        }
+        if self.cap.is_none() && self.clients.is_none() && subject.kind == Kind::PerProcess {
+            // A race has no second level, where this one goes wrong.
+            return Ok(Scenario::swarm());
+        }
+        let scenario = Scenario::race(self.cap.unwrap_or(2), self.clients.unwrap_or(4));
+        sensible(&scenario).map(|()| scenario)
+    }
+}
+
+/// Refuses workloads that nobody can run: they may come from a file.
+fn sensible(scenario: &Scenario) -> Result<(), Failure> {
+    let within = |what: &str, n: u32, max: u32| {
+        if (1..=max).contains(&n) {
+            return Ok(());
+        }
+        let text = format!("{what} is {n}; it must be between 1 and {max}");
+        Err(Failure::usage(text))
+    };
+    within("the cap (--cap)", scenario.sessions, 1_000_000)?;
+    within(
+        "the number of clients (--clients)",
+        scenario.users.into(),
+        10_000,
+    )?;
+    within("the number of processes", scenario.processes.into(), 10_000)?;
+    within("the query cap", scenario.queries.unwrap_or(1), 1_000_000)
+}
+
+/// `A..B`, or one number for that seed alone.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |part: &str| {
+        part.parse::<u64>()
+            .map_err(|_| format!("\"{part}\" is not a number; write A..B, as in 0..1000"))
+    };
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from)?..number(to)?,
+        None => {
+            let seed = number(text)?;
+            seed..seed.checked_add(1).ok_or("that seed is too large")?
+        }
+    };
+    if range.is_empty() {
+        return Err("it is empty: B must be greater than A".to_owned());
+    }
+    Ok(range)
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +238,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Audit(args) => audit::run(&args),
+        Command::Find(args) => find::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -7,24 +7,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sluice_core::redis::Reply;
-use sluice_core::script::{self, GateKeys, Script, Status};
+use sluice_core::script::{self, GateKeys, Status};
 use sluice_core::slots::{Config, Outcome};
 
 use super::crowd::{self, Join, Load, Seen, Task};
 use super::{BURSTS, IDLE_MS, LIMIT_MS, QUERIES, SESSIONS, SUSTAINED_USERS, convict};
 use crate::real::{self, Connection, Server, Space};
-use crate::report::{self, Finding, Latency, Origin, Report, Scenario, Verdict};
+use crate::report::{Finding, Latency, Origin, Report, Scenario, Verdict};
 
-const ALL_SCRIPTS: [&Script; 8] = [
-    &script::ACQUIRE,
-    &script::POLL,
-    &script::RENEW,
-    &script::RELEASE,
-    &script::CANCEL,
-    &script::RESIZE,
-    &script::SWEEP,
-    &script::STATUS,
-];
 /// The idle time that is really waited for; half an hour is for the simulator.
 const IDLE_SCALED_MS: u64 = 1_500;
 
@@ -64,13 +54,10 @@ pub fn audit(
     let mut report = Report::new("the gate on a real Redis", options.again.clone());
     report.subject = Some("slots".to_owned());
     report.server = Some(server.describe());
-    for script in ALL_SCRIPTS {
+    for script in script::ALL {
         server.connect()?.call(&script::load(script))?;
-        report.scripts.push(report::Script {
-            name: script.name.to_owned(),
-            sha1: script.sha1.to_owned(),
-        });
     }
+    report.scripts = super::scripts();
     for (name, users) in BURSTS {
         progress(&format!("scenario {name}: {users} users at once"));
         burst(server, options, &mut report, name, users)?;

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use super::progress::Progress;
 use super::{AuditArgs, Exit, Failure};
-use crate::audit::server;
+use crate::audit::{self, simulator};
 use crate::evidence;
-use crate::real::{Server, Want};
+use crate::real::{Server, Source, Url, Want};
 use crate::report::{Conclusion, Report};
+use crate::subject;
 
 pub(super) fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let report = match (&args.evidence, &args.redis) {
         (Some(file), _) => evidence::audit(file).map_err(Failure::usage)?,
         (None, Some(which)) => on_redis(args, which)?,
-        (None, None) => return Err(Failure::usage("name a target: --evidence or --redis")),
+        (None, None) => on_simulator(args)?,
     };
     args.output.report(&report)?;
     Ok(match report.conclusion {
@@ -23,34 +24,63 @@ pub(super) fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     })
 }
 
-fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
+fn on_simulator(args: &AuditArgs) -> Result<Report, Failure> {
+    let subject = subject::by_name(&args.subject).map_err(Failure::usage)?;
+    let mut again = "cargo run --release -p verify -- audit".to_owned();
+    if subject.name != "slots" {
+        again += &format!(" --subject {}", subject.name);
+    }
+    if args.seeds != (0..200) {
+        again += &format!(" --seeds {}..{}", args.seeds.start, args.seeds.end);
+    }
+    let options = simulator::Options {
+        subject,
+        seeds: args.seeds.clone(),
+        again,
+    };
+    let progress = Progress::start();
+    Ok(simulator::audit(&options, |what| progress.say(what)))
+}
+
+/// The server that an argument names.
+pub(super) fn server(which: &str) -> Result<Server, Failure> {
     let want = match which {
+        "redis" => Want::Any,
         "docker" => Want::Docker,
         "local" => Want::Local,
         url => Want::Url(url.to_owned()),
     };
     // A URL that cannot be understood is the caller's to mend, not the environment's.
     if let Want::Url(url) = &want {
-        url.parse::<crate::real::Url>().map_err(Failure::usage)?;
+        url.parse::<Url>().map_err(Failure::usage)?;
     }
-    let server = Server::find(&want).map_err(Failure::environment)?;
-    let target = match &want {
+    Server::find(&want).map_err(Failure::environment)
+}
+
+fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
+    if args.subject != "slots" {
+        return Err(Failure::usage(
+            "on a real Redis the gate under audit is slots; the wrong ones run as its controls",
+        ));
+    }
+    let found = server(which)?;
+    let target = match found.source() {
         // Not the URL: there may be a password in it, and a report is passed on.
-        Want::Url(_) => "URL",
-        Want::Any | Want::Docker | Want::Local => which,
+        Source::Url => "URL",
+        Source::Docker(_) | Source::Local(_) => which,
     };
     let mut again = format!("cargo run --release -p verify -- audit --redis {target}");
     if args.scale > 1 {
         again += &format!(" --scale {}", args.scale);
     }
-    let options = server::Options {
+    let options = audit::server::Options {
         binary: own_binary()?,
         processes: args.processes,
         scale: args.scale,
         again,
     };
     let progress = Progress::start();
-    server::audit(&server, &options, |what| progress.say(what)).map_err(Failure::environment)
+    audit::server::audit(&found, &options, |what| progress.say(what)).map_err(Failure::environment)
 }
 
 fn own_binary() -> Result<PathBuf, Failure> {
