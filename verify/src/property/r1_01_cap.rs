@@ -142,7 +142,10 @@ impl Property for Belief {
             if count >= capacity && count != before {
                 self.premises += 1;
             }
-            if count > capacity && count > before {
+            // Granted before a shrink, learnt of after it: held, and no fault
+            // (R1.11). That each of them is held is R1.8's to see.
+            let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= count;
+            if count > capacity && count > before && !shrunk {
                 let who: Vec<&str> = believers.iter().take(12).map(|b| b.0.id()).collect();
                 let words = format!(
                     "{count} believe to be among the {capacity} {}: {}{}",

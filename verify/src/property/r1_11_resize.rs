@@ -23,6 +23,9 @@ impl Property for Resize {
             let Some((_, operation)) = &gate.operation else {
                 continue;
             };
+            if !gate.gate.is_atomic() {
+                continue; // cannot be resized: too many there is R1.1's
+            }
             let capacity = gate.after.capacity as usize;
             if gate.before.held.len() > gate.before.capacity as usize
                 && gate.after.held.len() > capacity
