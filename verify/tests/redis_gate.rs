@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use verify::real::{self, Connection, Server, Url};
 
-/// `crowd` or `hold`, then process number, URL and key prefix, by newline.
+/// `crowd`, `overfull` or `hold`, then process number, URL and key prefix, by newline.
 const WORKER: &str = "SLUICE_GATE_WORKER";
 const CAPACITY: u32 = 20;
 const PROCESSES: usize = 4;
@@ -37,6 +37,7 @@ fn main() {
     }
     let trials = vec![
         real::trial("20 slots hold under 200 clients in 4 processes", crowd),
+        real::trial("21 slots are seen to be more than 20", overfull),
         real::trial(
             "a killed process loses its slot when its lease ends",
             killed,
@@ -88,20 +89,7 @@ fn one() -> Config {
 
 fn crowd(server: &Server) -> Result<(), Failed> {
     let space = server.space()?;
-    let workers: Vec<Child> = (0..PROCESSES)
-        .map(|number| spawn("crowd", number, server, space.prefix()))
-        .collect::<Result<_, _>>()?;
-    let (mut most, mut grants) = (0, 0);
-    for worker in workers {
-        let output = worker.wait_with_output()?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut numbers = said.split_ascii_whitespace().map(str::parse::<u64>);
-        let (Some(Ok(seen)), Some(Ok(granted))) = (numbers.next(), numbers.next()) else {
-            return Err(format!("a worker failed: {}, said {said:?}", output.status).into());
-        };
-        most = most.max(seen);
-        grants += granted;
-    }
+    let (most, grants) = crowd_of(server, space.prefix(), "crowd")?;
     let all = (PROCESSES * GATES_PER_PROCESS * CLIENTS_PER_GATE * ROUNDS) as u64;
     check(grants == all, format!("{grants} grants for {all} joins"))?;
     check(most <= u64::from(CAPACITY), format!("{most} at once"))?;
@@ -124,6 +112,35 @@ fn crowd(server: &Server) -> Result<(), Failed> {
         (status.held, status.waiting, status.absent) == (0, 0, 0) && status.stats.processed == all,
         format!("{status:?}"),
     )
+}
+
+/// The alarm works: a gate that lets one more in is seen to.
+fn overfull(server: &Server) -> Result<(), Failed> {
+    let space = server.space()?;
+    let (most, _) = crowd_of(server, space.prefix(), "overfull")?;
+    check(
+        most > u64::from(CAPACITY),
+        format!("a gate of {} went unnoticed: {most} at once", CAPACITY + 1),
+    )
+}
+
+/// The most holders that any of them has seen, and the number of grants.
+fn crowd_of(server: &Server, prefix: &str, what: &str) -> Result<(u64, u64), Failed> {
+    let workers: Vec<Child> = (0..PROCESSES)
+        .map(|number| spawn(what, number, server, prefix))
+        .collect::<Result<_, _>>()?;
+    let (mut most, mut grants) = (0, 0);
+    for worker in workers {
+        let output = worker.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut numbers = said.split_ascii_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(seen)), Some(Ok(granted))) = (numbers.next(), numbers.next()) else {
+            return Err(format!("a worker failed: {}, said {said:?}", output.status).into());
+        };
+        most = most.max(seen);
+        grants += granted;
+    }
+    Ok((most, grants))
 }
 
 fn killed(server: &Server) -> Result<(), Failed> {
@@ -395,8 +412,14 @@ fn worker(orders: &str) {
     };
     block_on(async {
         match what {
-            "crowd" => {
-                let (most, grants) = member(number, url, prefix).await.expect("the gate works");
+            "crowd" | "overfull" => {
+                let config = Config {
+                    capacity: CAPACITY + u32::from(what == "overfull"),
+                    ..session()
+                };
+                let (most, grants) = member(config, number, url, prefix)
+                    .await
+                    .expect("the gate works");
                 println!("{most} {grants}");
             }
             _ => {
@@ -409,10 +432,15 @@ fn worker(orders: &str) {
 }
 
 /// One process of the crowd: the most holders it has seen, and its grants.
-async fn member(number: &str, url: &str, prefix: &str) -> Result<(u64, u64), Failed> {
+async fn member(
+    config: Config,
+    number: &str,
+    url: &str,
+    prefix: &str,
+) -> Result<(u64, u64), Failed> {
     let mut clients = Vec::new();
     for gate_number in 0..GATES_PER_PROCESS {
-        let gate = RedisSlots::connect(url, "gate", session(), options(prefix)).await?;
+        let gate = RedisSlots::connect(url, "gate", config, options(prefix)).await?;
         for client in 0..CLIENTS_PER_GATE {
             let (gate, id) = (gate.clone(), format!("{number}-{gate_number}-{client}"));
             let (url, prefix) = (url.parse::<Url>()?, prefix.to_owned());
