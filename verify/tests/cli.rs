@@ -177,3 +177,98 @@ fn a_server_that_is_not_there_exits_with_3_and_a_wrong_url_with_2() {
         &["cannot be used"],
     );
 }
+
+#[test]
+fn find_shows_the_first_seed_and_replay_repeats_it() {
+    let found = verify(&["find", "--subject", "naive"]);
+    assert_eq!(code(&found), 1);
+    let shown = text(&found.stdout);
+    let again = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("again  "))
+        .expect("a command");
+    let digest = shown
+        .lines()
+        .find(|line| line.starts_with("digest "))
+        .expect("a digest");
+    assert!(
+        shown.contains("R1.1") && shown.contains("before") && shown.contains("after"),
+        "{shown}"
+    );
+    let args: Vec<&str> = again
+        .split(" -- ")
+        .nth(1)
+        .expect("arguments")
+        .split(' ')
+        .collect();
+    for _ in 0..3 {
+        let replayed = verify(&args);
+        assert_eq!(code(&replayed), 1);
+        assert!(
+            text(&replayed.stdout).contains(digest),
+            "{again}: another digest"
+        );
+    }
+}
+
+#[test]
+fn a_recorded_run_is_replayed_and_a_damaged_one_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("run");
+    let path = file.to_str().expect("UTF-8");
+    let found = verify(&["find", "--subject", "naive", "--record", path, "--json"]);
+    let example: serde_json::Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    let replayed = verify(&["replay", path, "--json"]);
+    assert_eq!(code(&replayed), 1, "{}", text(&replayed.stderr));
+    let outcome: serde_json::Value = serde_json::from_slice(&replayed.stdout).expect("JSON");
+    assert_eq!(outcome["digest"], example["digest"]);
+    let whole = std::fs::read_to_string(&file).expect("the file");
+    for (content, part) in [
+        (whole[..whole.len() / 2].to_owned(), path),
+        (
+            whole.replacen("\"version\":1", "\"version\":7", 1),
+            "version 7",
+        ),
+        ("nonsense".to_owned(), "header"),
+        (String::new(), "header"),
+    ] {
+        assert_ne!(content, whole, "nothing was damaged");
+        std::fs::write(&file, content).expect("written");
+        refused(&["replay", path], 2, &[path, part]);
+    }
+}
+
+#[test]
+fn a_gate_or_a_seed_that_is_none_exits_with_2() {
+    refused(
+        &["find", "--subject", "magic"],
+        2,
+        &["magic", "naive", "slots"],
+    );
+    refused(&["audit", "--subject", "magic"], 2, &["magic", "naive"]);
+    refused(&["find", "--scenario", "rain"], 2, &["rain", "swarm"]);
+    refused(&["find", "--seeds", "x..9"], 2, &["\"x\"", "A..B"]);
+    refused(&["find", "--seeds", "9..9"], 2, &["empty"]);
+    refused(
+        &["find", "--seeds", "99999999999999999999"],
+        2,
+        &["not a number"],
+    );
+    refused(&["find", "--cap", "0"], 2, &["(--cap) is 0", "between 1"]);
+    refused(&["find", "--clients", "0"], 2, &["--clients"]);
+    refused(
+        &["find", "--cap", "2", "--scenario", "swarm"],
+        2,
+        &["cannot be used"],
+    );
+    refused(&["replay", "-7"], 2, &["-7"]);
+    refused(&["replay", "12x"], 2, &["12x", "neither a seed"]);
+    refused(&["replay", "1", "--on", "redis"], 3, &["no Redis server"]);
+}
+
+#[test]
+fn a_search_that_finds_nothing_says_only_that() {
+    let output = verify(&["find", "--subject", "slots", "--seeds", "0..3"]);
+    assert_eq!(code(&output), 0);
+    assert!(text(&output.stdout).contains("not that there is nothing"));
+}
