@@ -34,7 +34,11 @@ impl Property for NextInLine {
                 .waiting
                 .iter()
                 .any(|w| w.id == first.id && w.nonce == first.nonce);
-            let other = gate.granted().next();
+            // One that stood further ahead, absent, may return by its own call.
+            let other = gate.granted().find(|p| {
+                let stood = gate.before.waiter(&p.id);
+                stood.is_none_or(|stood| stood.order > first.order)
+            });
             let free = gate.after.held.len() < gate.after.capacity as usize;
             if passed && (other.is_some() || (gate.is_settled() && free)) {
                 let words = format!(
