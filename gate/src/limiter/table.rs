@@ -155,7 +155,7 @@ impl Gate {
             }
             other => unreachable!("a new id is granted, waiting or rejected, not {other:?}"),
         };
-        self.unlock(table, Wakes::default(), reply.more);
+        self.unlock(table, reply.more);
         if planted(Flaw::LostWakeUp)
             && let Place::Waiting(late) = &mut self.lock().places[id as usize]
         {
@@ -181,7 +181,7 @@ impl Gate {
             }
             other => unreachable!("a join without waiting is granted or busy, not {other:?}"),
         };
-        self.unlock(table, Wakes::default(), reply.more);
+        self.unlock(table, reply.more);
         Ok(grant)
     }
 
@@ -213,7 +213,7 @@ impl Gate {
                 Place::Idle | Place::Waiting(_) => unreachable!("place {id} has an owner"),
             }),
         };
-        self.unlock(table, wakes, more);
+        self.deliver(table, None, wakes, more);
         poll
     }
 
@@ -234,7 +234,7 @@ impl Gate {
             Place::Idle => unreachable!("place {id} has an owner"),
         }
         table.free.push(id);
-        self.unlock(table, wakes, more);
+        self.deliver(table, None, wakes, more);
     }
 
     /// A permit comes back.
@@ -245,7 +245,7 @@ impl Gate {
         let reply = table.slots.release(now, &id, fence);
         debug_assert_eq!(reply.outcome, Outcome::Released, "a permit is a slot held");
         table.free.push(id);
-        self.unlock(table, Wakes::default(), reply.more);
+        self.unlock(table, reply.more);
     }
 
     pub(super) fn resize(&self, capacity: u32) -> Result<u32, ConfigError> {
@@ -256,7 +256,7 @@ impl Gate {
             Outcome::Resized { from } => from,
             other => unreachable!("a resize answers with the capacity before, not {other:?}"),
         };
-        self.unlock(table, Wakes::default(), reply.more);
+        self.unlock(table, reply.more);
         Ok(from)
     }
 
@@ -269,10 +269,10 @@ impl Gate {
             if table.waits(id) {
                 table.slots.cancel(now, &id, NONCE);
                 wakes.take(table.resolve(id, Place::Failed(AcquireError::Closed)));
-                table.settle(&mut wakes);
+                table.settle_all(&mut wakes);
             }
         }
-        self.unlock(table, wakes, false);
+        self.deliver(table, None, wakes, false);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -296,9 +296,27 @@ impl Gate {
 
     /// The end of every critical section in which `Slots` was called: drains
     /// its events, lets the lock go, then wakes, and goes on while work is left.
+    /// Mostly there is nothing of the kind, and nothing is spent on it.
     #[inline]
-    fn unlock(&self, mut table: MutexGuard<'_, Table>, mut wakes: Wakes, more: bool) {
-        table.settle(&mut wakes);
+    fn unlock(&self, mut table: MutexGuard<'_, Table>, more: bool) {
+        match table.slots.poll_event() {
+            None if !more => {}
+            event => self.deliver(table, event, Wakes::default(), more),
+        }
+    }
+
+    #[inline(never)]
+    fn deliver(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        event: Option<Event<Id>>,
+        mut wakes: Wakes,
+        more: bool,
+    ) {
+        if let Some(event) = event {
+            table.settle(event, &mut wakes);
+        }
+        table.settle_all(&mut wakes);
         drop(table);
         wakes.wake();
         if more {
@@ -314,7 +332,7 @@ impl Gate {
             let mut wakes = Wakes::default();
             let now = table.time(&self.clock);
             more = table.slots.sweep(now).more;
-            table.settle(&mut wakes);
+            table.settle_all(&mut wakes);
             drop(table);
             wakes.wake();
         }
@@ -358,20 +376,23 @@ impl Table {
     }
 
     /// Drains the events of `Slots` into the places.
-    #[inline]
-    fn settle(&mut self, wakes: &mut Wakes) {
+    fn settle_all(&mut self, wakes: &mut Wakes) {
         while let Some(event) = self.slots.poll_event() {
-            let (id, place) = match event {
-                Event::Granted {
-                    id, fence, wait_ms, ..
-                } => (id, Place::Granted { fence, wait_ms }),
-                Event::Ended { id, how, .. } => {
-                    debug_assert_eq!(how, Ended::TimedOut, "no lease and no presence here");
-                    (id, Place::Failed(AcquireError::TimedOut))
-                }
-            };
-            wakes.take(self.resolve(id, place));
+            self.settle(event, wakes);
         }
+    }
+
+    fn settle(&mut self, event: Event<Id>, wakes: &mut Wakes) {
+        let (id, place) = match event {
+            Event::Granted {
+                id, fence, wait_ms, ..
+            } => (id, Place::Granted { fence, wait_ms }),
+            Event::Ended { id, how, .. } => {
+                debug_assert_eq!(how, Ended::TimedOut, "no lease and no presence here");
+                (id, Place::Failed(AcquireError::TimedOut))
+            }
+        };
+        wakes.take(self.resolve(id, place));
     }
 
     /// Whether work is left over.
@@ -386,7 +407,7 @@ impl Table {
         let mut more = true;
         while more && self.waits(id) {
             more = self.slots.sweep(now).more;
-            self.settle(wakes);
+            self.settle_all(wakes);
         }
         if self.waits(id) && deadline.is_some_and(|deadline| deadline <= now) {
             more = self.slots.cancel(now, &id, NONCE).more;
