@@ -98,7 +98,9 @@ impl Scenario {
             Load::Burst => 300 * S,
             Load::Sustained { seconds } => (u64::from(seconds) + 240) * S,
             Load::Idle => 5_400 * S,
-            Load::Swarm => faults.until_ns + 120 * S,
+            // Any order of events spends minutes on timeouts; the end must not
+            // fall among users who are still getting on.
+            Load::Swarm => faults.until_ns + 900 * S,
             Load::Race => 60 * S,
         };
         Built {
