@@ -25,7 +25,14 @@ impl Property for Idle {
         let sessions = moment.gates.iter().filter(|g| g.level == Level::Sessions);
         for gate in sessions.filter(|g| g.operation.is_some()) {
             let idle = |p: &Place| p.claimed && p.active_until.is_some_and(|at| at <= now);
-            self.premises += gate.ended().filter(|p| idle(p)).count() as u64;
+            // Its own client stops, and gives back, a little before the store
+            // would reclaim: drift and margin, about a thousandth and 100 ms.
+            let idle_ms = gate.gate.config().and_then(|c| c.idle_ms).unwrap_or(0);
+            let soon = now + idle_ms / 1_000 + 100;
+            let ended = gate.ended().filter(|p| p.claimed);
+            self.premises += ended
+                .filter(|p| p.active_until.is_some_and(|at| at <= soon))
+                .count() as u64;
             if let Some(place) = gate.after.held.iter().find(|p| idle(p))
                 && gate.is_settled()
             {

@@ -101,7 +101,7 @@ impl Scenario {
             // Any order of events spends minutes on timeouts; the end must not
             // fall among users who are still getting on.
             Load::Swarm => faults.until_ns + 900 * S,
-            Load::Race => 60 * S,
+            Load::Race => 900 * S,
         };
         Built {
             world: World::new(Setup {

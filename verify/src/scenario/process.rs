@@ -108,8 +108,11 @@ impl Process {
         let has_queries = self.queries.is_some();
         let mut asks = VecDeque::new();
         loop {
-            asks.extend(self.seats[seat].user.act(now, has_queries));
+            // Hear first: what a client has just told may change what to do.
             self.drain(now, seat, &mut asks);
+            if asks.is_empty() {
+                asks.extend(self.seats[seat].user.act(now, has_queries));
+            }
             let Some((level, ask)) = asks.pop_front() else {
                 return;
             };

@@ -212,6 +212,8 @@ impl User {
 
     fn told_session(&mut self, now: LocalTime, event: &Event) -> Option<(Level, Ask)> {
         match event {
+            // Of an earlier visit: no answer to having asked to join.
+            Event::Released if self.stage == Stage::Joining => {}
             Event::Granted { .. } if self.stage == Stage::Joining => {
                 self.stage = Stage::Inside;
                 self.leave = plus(now, self.plan.stay_ns).max(self.plan.hold_until);
@@ -324,11 +326,11 @@ impl User {
         match event {
             Event::Granted { .. } => tally.granted += 1,
             Event::Rejected(_) => tally.rejected += 1,
-            Event::Cancelled | Event::Released => tally.cancelled += 1,
+            Event::Cancelled => tally.cancelled += 1,
             Event::Ended(Ended::Cancelled) => tally.cancelled += 1,
             Event::Ended(_) => tally.ended += 1,
             Event::Fatal(_) => tally.fatal += 1,
-            Event::Waiting { .. } | Event::Trouble(_) => return,
+            Event::Waiting { .. } | Event::Trouble(_) | Event::Released => return,
         }
         self.pending[level as usize] = false;
     }

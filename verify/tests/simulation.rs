@@ -1,0 +1,97 @@
+//! The gate under faults: thousands of swarms, every property at every step.
+
+use sluice_sim::redis::Engine;
+use verify::property::Verdict;
+use verify::run::{self, Run};
+use verify::scenario::Scenario;
+use verify::subject;
+
+const SEEDS: u64 = 2_000;
+const STEPS_MIN: u64 = 200;
+
+/// 2,000 seeds without a violation; every fault has fired, and every property
+/// has been put to the test.
+#[test]
+fn the_gate_holds_under_swarms_of_faults() {
+    let slots = subject::by_name("slots").expect("it is known");
+    let runs = run::many(&slots, &Scenario::swarm(), 0..SEEDS, |_, _| {});
+    assert_eq!(runs.len() as u64, SEEDS);
+    for (seed, run) in runs.iter().enumerate() {
+        for finding in run.violations() {
+            panic!("seed {seed}: {} {:?}", finding.code, finding.verdict);
+        }
+        assert!(run.steps >= STEPS_MIN, "seed {seed}: {} steps", run.steps);
+    }
+    for (at, (fault, _)) in runs[0].faults.iter().enumerate() {
+        let fired: u64 = runs.iter().map(|run| run.faults[at].1).sum();
+        println!("fault {fault:18} fired {fired:8} times");
+        assert!(fired > 0, "{fault} never fired");
+    }
+    for (at, finding) in runs[0].findings.iter().enumerate() {
+        let premises: u64 = runs.iter().map(|run| run.findings[at].premises).sum();
+        let holds = runs
+            .iter()
+            .filter(|run| run.findings[at].verdict == Verdict::Holds)
+            .count();
+        println!(
+            "{:6} held in {holds:5} runs, premise met {premises:9} times",
+            finding.code
+        );
+        assert!(
+            premises > 0,
+            "the premise of {} was never met",
+            finding.code
+        );
+        assert!(holds > 0, "{} was never shown to hold", finding.code);
+    }
+}
+
+/// PER-002's own scenarios: the figures that its customer expects, to the unit.
+#[test]
+fn the_gate_meets_the_figures_of_per_002() {
+    let slots = subject::by_name("slots").expect("it is known");
+    let engine = Engine::new();
+    for scenario in Scenario::per_002() {
+        let outcome = Run::new(slots, scenario.clone(), 1).go(&engine);
+        assert!(
+            outcome.is_clean(),
+            "{}: {:?}",
+            scenario.name,
+            outcome.findings
+        );
+        if let Some(measured) = outcome.measured {
+            let queued = u64::from(scenario.users).saturating_sub(20);
+            assert_eq!(measured, (20, queued), "{}", scenario.name);
+        }
+        assert_eq!(outcome.end, (0, 0), "{}", scenario.name);
+        assert_eq!(outcome.requests.0, outcome.requests.1, "{}", scenario.name);
+        assert_eq!((outcome.sessions_max, outcome.queries_max), (20, 10));
+    }
+}
+
+/// Thirty idle minutes, in simulated time.
+#[test]
+fn idle_sessions_are_reclaimed() {
+    let slots = subject::by_name("slots").expect("it is known");
+    let outcome = Run::new(slots, Scenario::idle(), 1).go(&Engine::new());
+    assert!(outcome.is_clean(), "{:?}", outcome.findings);
+    let idle = outcome.findings.iter().find(|f| f.code.0 == "R3.4");
+    assert!(idle.is_some_and(|f| f.verdict == Verdict::Holds && f.premises >= 20));
+    assert!(outcome.elapsed_ms >= 1_800_000);
+}
+
+/// The same seed, and the same decisions, are the same run.
+#[test]
+fn a_run_repeats_from_its_seed_and_from_its_decisions() {
+    let engine = Engine::new();
+    let slots = subject::by_name("slots").expect("it is known");
+    for seed in 0..10 {
+        let run = Run::new(slots, Scenario::swarm(), seed);
+        let trace = run.trace(&engine);
+        assert_eq!(run.go(&Engine::new()), trace.outcome);
+        let again = run.repeat(trace.file.decisions.clone(), &engine);
+        assert_eq!(again.divergence, None);
+        assert_eq!(again.outcome, trace.outcome);
+        assert_eq!(again.steps, trace.steps);
+    }
+}
