@@ -134,6 +134,22 @@ pub struct Trace {
     pub divergence: Option<Divergence>,
 }
 
+impl Trace {
+    /// Its steps as [`crate::timeline::render`] and [`crate::on_redis::replay`]
+    /// take them: one entry for each thing that happened.
+    #[must_use]
+    pub fn timeline(&self) -> Vec<crate::timeline::Step> {
+        let entries = self.steps.iter().flat_map(|step| {
+            step.happenings.iter().map(|what| crate::timeline::Step {
+                step: step.number,
+                at_ns: step.now_ns,
+                what: what.clone(),
+            })
+        });
+        entries.collect()
+    }
+}
+
 impl Run {
     /// This subject, in this scenario, from this seed, to the end.
     #[must_use]

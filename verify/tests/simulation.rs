@@ -17,7 +17,7 @@ fn the_gate_holds_under_swarms_of_faults() {
     let runs = run::many(&slots, &Scenario::swarm(), 0..SEEDS, |_, _| {});
     assert_eq!(runs.len() as u64, SEEDS);
     for (seed, run) in runs.iter().enumerate() {
-        for finding in run.violations() {
+        if let Some(finding) = run.violations().next() {
             panic!("seed {seed}: {} {:?}", finding.code, finding.verdict);
         }
         assert!(run.steps >= STEPS_MIN, "seed {seed}: {} steps", run.steps);

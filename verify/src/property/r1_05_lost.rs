@@ -49,7 +49,7 @@ impl Property for NothingLost {
     }
 
     fn finish(&mut self, end: &Moment<'_>) -> Result<(), Broken> {
-        for (_, user) in end.users().filter(|(_, user)| user.tally.open() > 0) {
+        if let Some((_, user)) = end.users().find(|(_, user)| user.tally.open() > 0) {
             let level = match (user.stage, user.query) {
                 (Stage::Inside, QueryStage::Joining) => Level::Queries,
                 _ => Level::Sessions,

@@ -55,7 +55,11 @@ impl Operator {
         if !matches!(input, Input::Wake) {
             return;
         }
-        while let Some((_, gate, capacity)) = self.resizes.pop_front_if(|r| r.0 <= now) {
+        while let Some(&(at, gate, capacity)) = self.resizes.front() {
+            if at > now {
+                break;
+            }
+            self.resizes.pop_front();
             let settings = self.gates[gate].clone();
             let command = script::resize(&settings.keys, &settings.config, capacity);
             self.send(command, &script::RESIZE);
