@@ -39,7 +39,7 @@ fn main() {
     let mut trials: Vec<_> = CONVERSATIONS
         .iter()
         .map(|(name, text)| {
-            real::trial(&format!("the conversation about {name}"), |server| {
+            real::trial(format!("the conversation about {name}"), |server| {
                 conversation(server, text)
             })
         })

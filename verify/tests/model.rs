@@ -245,6 +245,6 @@ fn a_machine_with_another_batch_is_told_apart() {
         slots.acquire(now, id, 1, Class::ZERO, true);
         model.acquire(now, id, 1, Class::ZERO, true);
     }
-    assert_eq!(slots.resize(now, 5).expect("in range").more, false);
+    assert!(!slots.resize(now, 5).expect("in range").more);
     assert!(model.resize(now, 5).more, "one promotion is left over");
 }

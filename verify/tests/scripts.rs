@@ -189,7 +189,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (id.clone(), nonce.clone(), prop_oneof![4 => Just(0u8), 1 => 0u8..4], prop::bool::weighted(0.9))
             .prop_map(|(id, nonce, class, wait)| Op::Acquire { id, nonce, class, wait }),
         5 => (id.clone(), nonce.clone()).prop_map(|(id, nonce)| Op::Poll { id, nonce }),
-        4 => (id.clone(), right.clone(), any::<bool>())
+        4 => (id.clone(), right, any::<bool>())
             .prop_map(|(id, right, touch)| Op::Renew { id, right, touch }),
         5 => (id.clone(), right).prop_map(|(id, right)| Op::Release { id, right }),
         3 => (id, nonce).prop_map(|(id, nonce)| Op::Cancel { id, nonce }),
@@ -360,7 +360,7 @@ fn planted(backend: &mut dyn Backend, plans: Plans) -> Result<(), Failed> {
         };
         let found = agree(&mut mutant, &format!("{i}:"), plans).is_err();
         check(
-            mutant.digests.len() > 0,
+            !mutant.digests.is_empty(),
             format!("no script contains `{good}`"),
         )?;
         check(found, format!("not found: {what}"))?;

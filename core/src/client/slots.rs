@@ -6,7 +6,7 @@
 //! twice (B05), one that takes it for "yes" holds what it does not have (B12),
 //! one that walks away leaves a corpse in the line (B16, B2A).
 //!
-//! **The idea.** A client always *wants* exactly one thing ([`Phase`]), the
+//! **The idea.** A client always *wants* exactly one thing (`Phase`), the
 //! request that brings it there follows from what it wants, and every request
 //! can be repeated: a join by its nonce, a renewal and a release by their
 //! fencing number, a cancellation by its nonce. So whatever goes wrong has one

@@ -143,7 +143,7 @@ impl Hash {
     }
 }
 
-/// Members without order; iterates in byte order, as [`Hash`] does.
+/// Members without order; iterates in byte order, as [`struct@Hash`] does.
 #[derive(Clone, Debug, Default)]
 pub struct Set {
     members: BTreeSet<Bytes>,
