@@ -101,6 +101,12 @@ impl Finding {
     }
 }
 
+/// `R1.10` after `R1.9`.
+fn in_order(requirement: &str) -> Vec<u32> {
+    let numbers = requirement.split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|digits| digits.parse().ok()).collect()
+}
+
 /// Where latencies come from, which decides what they can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -326,6 +332,7 @@ impl Report {
     /// its target.
     #[must_use]
     pub fn conclude(mut self, strict: bool) -> Self {
+        self.findings.sort_by_key(|f| in_order(&f.requirement));
         let count = |verdict| {
             let in_findings = self.findings.iter().filter(|f| f.verdict == verdict);
             in_findings.count()

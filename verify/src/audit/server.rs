@@ -73,9 +73,6 @@ pub fn audit(
     idle(server, &mut report)?;
     progress("negative controls");
     report.controls = convict::all(server, &options.again)?;
-    report
-        .findings
-        .sort_by(|a, b| a.requirement.cmp(&b.requirement));
     report.notes = vec![
         "\"At most N\" is shown twice: as granted by the store (s), and as believed by the holders (b), \
          who count themselves in the store while they are inside."

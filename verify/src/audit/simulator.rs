@@ -56,9 +56,6 @@ pub fn audit(options: &Options, mut progress: impl FnMut(&str)) -> Report {
         progress(&format!("negative control {}", wrong.name));
         report.controls.push(convict(wrong));
     }
-    report
-        .findings
-        .sort_by(|a, b| a.requirement.cmp(&b.requirement));
     report.notes = vec![
         "(s) is what the store has granted, (b) what holders believe by their own clocks, (e) effects \
          at a resource that checks fencing numbers."
@@ -234,7 +231,10 @@ fn from_property(found: &property::Finding, premises: u64, seeds: Range<u64>) ->
     let (verdict, statement) = match &found.verdict {
         property::Verdict::Holds => (
             Verdict::Pass,
-            format!("Held wherever it was put to the test: {premises} times."),
+            format!(
+                "Held all {premises} times it was put to the test, in seeds {}..{}.",
+                seeds.start, seeds.end
+            ),
         ),
         property::Verdict::Violated(violation) => (Verdict::Fail, violation.words.clone()),
         property::Verdict::Inconclusive(why) => (Verdict::Inconclusive, format!("{why}.")),
@@ -244,7 +244,6 @@ fn from_property(found: &property::Finding, premises: u64, seeds: Range<u64>) ->
         None => found.title.to_owned(),
     };
     Finding::new(found.code.0, scope, verdict, statement)
-        .because(format!("Seeds {}..{}.", seeds.start, seeds.end))
 }
 
 fn name(found: &property::Finding) -> String {
@@ -321,7 +320,7 @@ pub fn example(
             property::Verdict::Holds | property::Verdict::Inconclusive(_) => None,
         })
         .min_by_key(|(_, violation)| violation.step)?;
-    let mut steps = flat(trace);
+    let mut steps = trace.timeline();
     steps.retain(|step| step.step <= violation.step);
     let style = Style {
         width: 78,
@@ -351,20 +350,6 @@ pub fn example(
             super::scenario_arguments(scenario)
         ),
     })
-}
-
-/// The steps as the timeline wants them: one happening each.
-#[must_use]
-pub fn flat(trace: &Trace) -> Vec<timeline::Step> {
-    let mut flat = Vec::new();
-    for step in &trace.steps {
-        flat.extend(step.happenings.iter().map(|what| timeline::Step {
-            step: step.number,
-            at_ns: step.now_ns,
-            what: what.clone(),
-        }));
-    }
-    flat
 }
 
 fn together(outcomes: &[Outcome]) -> u64 {

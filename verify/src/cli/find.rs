@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{Exit, Failure, FindArgs, Format};
-use crate::audit::simulator::{example, flat, hex};
+use crate::audit::simulator::{example, hex};
 use crate::property::Verdict;
 use crate::timeline::{self, Style};
 use crate::{find, subject};
@@ -60,7 +60,7 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
             colour: args.output.colour(),
             ..Style::default()
         };
-        let picture = timeline::render(&flat(&found.trace), broken, style);
+        let picture = timeline::render(&found.trace.timeline(), broken, style);
         format!(
             "{} breaks {} in {}: seed {}, step {}, after {} seeds\n{}\n\n{picture}\ndigest {}\nagain  {}",
             subject.name,

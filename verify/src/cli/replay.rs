@@ -7,7 +7,7 @@ use sluice_sim::log::DecisionFile;
 use sluice_sim::redis::Engine;
 
 use super::{Exit, Failure, Format, ReplayArgs, audit};
-use crate::audit::simulator::{flat, hex};
+use crate::audit::simulator::hex;
 use crate::on_redis::{self, End, Setting};
 use crate::property::Verdict;
 use crate::run::{Run, Trace, Until};
@@ -104,7 +104,7 @@ fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
         key_prefix: "{",
         shortest_deadline_ms: SHORTEST_DEADLINE_MS,
     };
-    on_redis::replay(&server, &flat(trace), &setting).map_err(Failure::environment)
+    on_redis::replay(&server, &trace.timeline(), &setting).map_err(Failure::environment)
 }
 
 fn show(
@@ -132,7 +132,11 @@ fn show(
         colour: args.output.colour(),
         ..Style::default()
     };
-    let mut text = timeline::render(&flat(trace), broken.map(|(_, violation)| violation), style);
+    let mut text = timeline::render(
+        &trace.timeline(),
+        broken.map(|(_, violation)| violation),
+        style,
+    );
     let verdict = broken.map_or("nothing broke".to_owned(), |(found, violation)| {
         format!("{} broke at step {}", found.code, violation.step)
     });

@@ -61,9 +61,6 @@ pub(super) fn judge(name: &str, past: &Past) -> Report {
     }
     report.findings.extend(claims(past));
     report.findings.push(defect(past));
-    report
-        .findings
-        .sort_by(|a, b| a.requirement.cmp(&b.requirement));
     report.notes = vec![
         "Every verdict is computed from the report's figures; its own words weigh nothing.".into(),
         "\"At most 20\" is meant as (s), what the store had granted, at the moment of the count: \

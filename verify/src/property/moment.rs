@@ -1,5 +1,7 @@
 //! What a property sees of one step.
 
+use std::cell::OnceCell;
+
 use sluice_core::client::Client;
 use sluice_core::slots::Fence;
 use sluice_sim::redis::Server;
@@ -91,9 +93,30 @@ pub struct Moment<'a> {
     pub gates: &'a [GateMoment],
     /// Everything else. Only for looking.
     pub world: &'a World<Process, Server>,
+    // By level, looked up when first asked for: several properties ask.
+    believers: [OnceCell<Vec<(&'a User, Fence)>>; 2],
+    acting: [OnceCell<Vec<(u16, Fence)>>; 2],
 }
 
-impl Moment<'_> {
+impl<'a> Moment<'a> {
+    /// This world, now that these things have happened in it.
+    #[must_use]
+    pub fn new(
+        world: &'a World<Process, Server>,
+        gates: &'a [GateMoment],
+        happenings: &'a [Happening],
+    ) -> Self {
+        Self {
+            now_ns: world.now(),
+            store_ms: world.server_time_us() / 1_000,
+            happenings,
+            gates,
+            world,
+            believers: Default::default(),
+            acting: Default::default(),
+        }
+    }
+
     /// All users of processes that run, with their host.
     pub fn users(&self) -> impl Iterator<Item = (u16, &User)> {
         self.running().flat_map(|host| {
@@ -107,7 +130,11 @@ impl Moment<'_> {
 
     /// Who believes, by its own clock, to hold a slot, and under which fence.
     #[must_use]
-    pub fn believers(&self, level: Level) -> Vec<(&User, Fence)> {
+    pub fn believers(&self, level: Level) -> &[(&'a User, Fence)] {
+        self.believers[level as usize].get_or_init(|| self.find_believers(level))
+    }
+
+    fn find_believers(&self, level: Level) -> Vec<(&'a User, Fence)> {
         let mut list = Vec::new();
         for host in self.running() {
             let now = self.world.local_time(host);
@@ -127,7 +154,11 @@ impl Moment<'_> {
 
     /// Who acts on the resource behind a gate, with the fence it shows.
     #[must_use]
-    pub fn acting(&self, level: Level) -> Vec<(u16, Fence)> {
+    pub fn acting(&self, level: Level) -> &[(u16, Fence)] {
+        self.acting[level as usize].get_or_init(|| self.find_acting(level))
+    }
+
+    fn find_acting(&self, level: Level) -> Vec<(u16, Fence)> {
         let mut list = Vec::new();
         for host in self.running() {
             let now = self.world.local_time(host);
@@ -143,6 +174,13 @@ impl Moment<'_> {
             }
         }
         list
+    }
+
+    /// Somebody learnt something that it may act upon.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        let told = |h: &Happening| matches!(h, Happening::Told { .. });
+        self.happenings.iter().any(told)
     }
 
     /// The bounds under which belief is judged were left in this step: a clock

@@ -205,7 +205,7 @@ impl Property for Effects {
             let acting = moment.acting(gate.level);
             resource.open.retain(|user| acting.contains(user));
             resource.refused.retain(|user| acting.contains(user));
-            for (user, fence) in acting {
+            for &(user, fence) in acting {
                 let entry = (user, fence);
                 if resource.open.contains(&entry) || resource.refused.contains(&entry) {
                     continue;

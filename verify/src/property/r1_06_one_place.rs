@@ -1,6 +1,8 @@
 //! R1.6 · One place each: an id holds at most one slot or one place, and a
 //! delayed copy of a join that has ended makes no new one.
 
+use sluice_core::redis::Bytes;
+
 use super::moment::name;
 use super::{Broken, Code, Moment, Property};
 
@@ -32,12 +34,14 @@ impl Property for OnePlace {
             if operation.script == "acquire" && known(&operation.id) {
                 self.premises += 1;
             }
-            let places = [&after.held[..], &after.waiting, &after.absent].concat();
-            for (i, place) in places.iter().enumerate() {
-                if places[..i].iter().any(|p| p.id == place.id) {
-                    let words = format!("{} has two places", name(place));
-                    return Err(Broken::at(gate.level, words));
-                }
+            let places = || after.held.iter().chain(&after.waiting).chain(&after.absent);
+            let mut ids: Vec<&Bytes> = places().map(|place| &place.id).collect();
+            ids.sort_unstable();
+            if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+                let words = format!("{} has two places", String::from_utf8_lossy(twice[0]));
+                return Err(Broken::at(gate.level, words));
+            }
+            for place in places() {
                 let corpse = before.ending(&place.id).filter(|e| place.nonce <= e.nonce);
                 if gate.gate.is_atomic() && corpse.is_some() {
                     let words = format!(

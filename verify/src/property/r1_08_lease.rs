@@ -30,9 +30,11 @@ impl Property for Leases {
             if gate.operation.is_some() {
                 self.at_the_store(gate, moment.store_ms)?;
             }
-            if !self.out_of_bounds {
-                let believers = moment.believers(gate.level);
-                in_the_belief(gate, &believers)?;
+            // Only these two bring store and belief apart; a belief that ends
+            // by itself does not.
+            let news = gate.operation.is_some() || moment.tells();
+            if news && !self.out_of_bounds {
+                in_the_belief(gate, moment.believers(gate.level))?;
             }
         }
         Ok(())

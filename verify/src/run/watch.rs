@@ -2,14 +2,13 @@
 
 use hdrhistogram::Histogram;
 use sluice_sim::choice::Chooser;
-use sluice_sim::redis::{Engine, Server};
+use sluice_sim::redis::Engine;
 use sluice_sim::strategy::Replay;
-use sluice_sim::world::{FaultKind, Happening, World};
+use sluice_sim::world::{FaultKind, Happening};
 
 use super::{Latency, Outcome, Step, Until};
 use crate::property::{self, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation};
 use crate::scenario::Built;
-use crate::scenario::process::Process;
 use crate::subject::gate::Level;
 
 /// Keeps polling users from running for ever after everybody is through, and
@@ -19,12 +18,19 @@ const AFTER_ALL_NS: u64 = 30_000_000_000;
 pub(super) struct Watch {
     built: Built,
     gates: Vec<GateMoment>,
-    properties: Vec<(Box<dyn Property>, Option<Violation>)>,
+    properties: Vec<Judged>,
+    figures: Figures,
+    all_through_at: Option<u64>,
+}
+
+type Judged = (Box<dyn Property>, Option<Violation>);
+
+/// What is counted.
+struct Figures {
     latency: Histogram<u64>,
     measured: Option<(u64, u64)>,
     sessions_max: u64,
     queries_max: u64,
-    all_through_at: Option<u64>,
 }
 
 /// How a run came to its end.
@@ -56,10 +62,12 @@ impl Watch {
             built,
             gates,
             properties: property::all().into_iter().map(|p| (p, None)).collect(),
-            latency: Histogram::new(3).expect("three digits are few enough"),
-            measured: None,
-            sessions_max: 0,
-            queries_max: 0,
+            figures: Figures {
+                latency: Histogram::new(3).expect("three digits are few enough"),
+                measured: None,
+                sessions_max: 0,
+                queries_max: 0,
+            },
             all_through_at: None,
         }
     }
@@ -124,13 +132,15 @@ impl Watch {
         };
         let (number, now) = (self.built.world.steps(), self.built.world.now());
         keep(number, now, &happenings);
-        if self.built.measure_ns.is_some_and(|at| at <= now) && self.measured.is_none() {
+        if self.built.measure_ns.is_some_and(|at| at <= now) && self.figures.measured.is_none() {
             let sessions = &self.gates[0].after;
-            self.measured = Some((sessions.held.len() as u64, sessions.waiting.len() as u64));
+            let counts = (sessions.held.len() as u64, sessions.waiting.len() as u64);
+            self.figures.measured = Some(counts);
         }
         self.observe(&happenings);
-        self.count(&happenings);
-        let broke = self.judge(&happenings, number, false);
+        let moment = Moment::new(&self.built.world, &self.gates, &happenings);
+        self.figures.count(&moment);
+        let broke = judge(&mut self.properties, &moment, number, false);
         self.finished(now, broke, until)
     }
 
@@ -172,52 +182,6 @@ impl Watch {
         }
     }
 
-    fn count(&mut self, happenings: &[Happening]) {
-        let now = self.built.world.now();
-        for happening in happenings {
-            if let Happening::Delivered { sent_ns, .. } = happening {
-                self.latency.saturating_record((now - sent_ns) / 1_000);
-            }
-        }
-        for gate in &self.gates {
-            if gate.level == Level::Sessions {
-                self.sessions_max = self.sessions_max.max(gate.after.held.len() as u64);
-            }
-        }
-        let (moment, _) = moment(&self.built.world, &self.gates, happenings);
-        if self.gates.len() > 1 {
-            let working = moment.acting(Level::Queries).len() as u64;
-            self.queries_max = self.queries_max.max(working);
-        }
-    }
-
-    /// Asks every property that has not broken yet. Whether any broke now.
-    fn judge(&mut self, happenings: &[Happening], step: u64, at_the_end: bool) -> bool {
-        let (moment, gates) = moment(&self.built.world, &self.gates, happenings);
-        let mut broke = false;
-        for (property, violation) in &mut self.properties {
-            if violation.is_some() {
-                continue;
-            }
-            let result = if at_the_end {
-                property.finish(&moment)
-            } else {
-                property.watch(&moment)
-            };
-            if let Err(Broken { level, words }) = result {
-                let gate = gates.iter().find(|g| g.level == level).unwrap_or(&gates[0]);
-                broke = true;
-                *violation = Some(Violation {
-                    step,
-                    words,
-                    before: gate.before.words(),
-                    after: gate.after.words(),
-                });
-            }
-        }
-        broke
-    }
-
     fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<End> {
         let world = &self.built.world;
         if broke && until == Until::Violation {
@@ -243,7 +207,8 @@ impl Watch {
     fn outcome(&mut self, end: End) -> Outcome {
         let steps = self.built.world.steps();
         if end == End::Judged && self.built.world.healed() {
-            self.judge(&[], steps, true);
+            let moment = Moment::new(&self.built.world, &self.gates, &[]);
+            judge(&mut self.properties, &moment, steps, true);
         }
         let findings = self
             .properties
@@ -270,29 +235,66 @@ impl Watch {
                 .collect(),
             digest: world.digest(),
             elapsed_ms: world.now() / 1_000_000,
-            measured: self.measured,
+            measured: self.figures.measured,
             end: (sessions.held.len() as u64, queued as u64),
-            sessions_max: self.sessions_max,
-            queries_max: self.queries_max,
+            sessions_max: self.figures.sessions_max,
+            queries_max: self.figures.queries_max,
             requests,
-            latency: self.built.measures_latency.then(|| latency(&self.latency)),
+            latency: self
+                .built
+                .measures_latency
+                .then(|| latency(&self.figures.latency)),
         }
     }
 }
 
-fn moment<'a>(
-    world: &'a World<Process, Server>,
-    gates: &'a [GateMoment],
-    happenings: &'a [Happening],
-) -> (Moment<'a>, &'a [GateMoment]) {
-    let moment = Moment {
-        now_ns: world.now(),
-        store_ms: world.server_time_us() / 1_000,
-        happenings,
-        gates,
-        world,
-    };
-    (moment, gates)
+impl Figures {
+    fn count(&mut self, moment: &Moment<'_>) {
+        for happening in moment.happenings {
+            if let Happening::Delivered { sent_ns, .. } = happening {
+                let micros = (moment.now_ns - sent_ns) / 1_000;
+                self.latency.saturating_record(micros);
+            }
+        }
+        for gate in moment.gates {
+            match gate.level {
+                Level::Sessions => {
+                    self.sessions_max = self.sessions_max.max(gate.after.held.len() as u64);
+                }
+                Level::Queries => {
+                    let working = moment.acting(Level::Queries).len() as u64;
+                    self.queries_max = self.queries_max.max(working);
+                }
+            }
+        }
+    }
+}
+
+/// Asks every property that has not broken yet. Whether any broke now.
+fn judge(properties: &mut [Judged], moment: &Moment<'_>, step: u64, at_the_end: bool) -> bool {
+    let mut broke = false;
+    for (property, violation) in properties {
+        if violation.is_some() {
+            continue;
+        }
+        let result = if at_the_end {
+            property.finish(moment)
+        } else {
+            property.watch(moment)
+        };
+        if let Err(Broken { level, words }) = result {
+            let gate = moment.gates.iter().find(|g| g.level == level);
+            let gate = gate.unwrap_or(&moment.gates[0]);
+            broke = true;
+            *violation = Some(Violation {
+                step,
+                words,
+                before: gate.before.words(),
+                after: gate.after.words(),
+            });
+        }
+    }
+    broke
 }
 
 fn finding(property: &dyn Property, violation: &Option<Violation>, end: End) -> Finding {
