@@ -135,7 +135,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn all(&mut self, steps: &[Step]) -> Result<End, Error> {
-        for Step { step, at_ns, what } in steps {
+        for Step {
+            step, at_ns, what, ..
+        } in steps
+        {
             let not = |why: String| Ok(End::NotReplayable { step: *step, why });
             match what {
                 Happening::Executed {

@@ -16,9 +16,11 @@ use sluice_sim::redis::Engine;
 use sluice_sim::strategy::{Divergence, Random, Recorder, Replay};
 use sluice_sim::world::Happening;
 
-use crate::property::{Finding, Verdict};
+use crate::property::{Finding, Moment, Verdict};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
+use crate::subject::gate::Level;
+use crate::timeline::Names;
 use watch::Watch;
 
 /// What to run.
@@ -119,6 +121,25 @@ pub struct Step {
     pub now_ns: u64,
     /// What happened.
     pub happenings: Vec<Happening>,
+    /// The state of the gates in words, if this step changed it.
+    pub state: Option<String>,
+}
+
+impl Step {
+    fn of(number: u64, moment: &Moment<'_>) -> Self {
+        let changed = moment.gates.iter().filter(|g| g.before != g.after);
+        let news = changed.filter(|g| g.operation.is_some());
+        let words = news.map(|g| match g.level {
+            Level::Sessions => g.after.words(),
+            Level::Queries => format!("queries {}", g.after.words()),
+        });
+        Self {
+            number,
+            now_ns: moment.now_ns,
+            happenings: moment.happenings.to_vec(),
+            state: words.reduce(|all, one| all + " · " + &one),
+        }
+    }
 }
 
 /// A run with all that is needed to show and to repeat it.
@@ -128,6 +149,8 @@ pub struct Trace {
     pub outcome: Outcome,
     /// Its steps.
     pub steps: Vec<Step>,
+    /// What people call its clients.
+    pub names: Names,
     /// Its decisions, for a file.
     pub file: DecisionFile,
     /// Where a replay left its file, if it did.
@@ -144,6 +167,10 @@ impl Trace {
                 step: step.number,
                 at_ns: step.now_ns,
                 what: what.clone(),
+                state: match what {
+                    Happening::Executed { .. } => step.state.clone(),
+                    _ => None,
+                },
             })
         });
         entries.collect()
@@ -174,7 +201,7 @@ impl Run {
     pub fn go(&self, engine: &Engine) -> Outcome {
         let mut random = Random::new(self.seed);
         let mut watch = Watch::new(self.scenario.build(&self.subject, &mut random));
-        watch.run(engine, &mut random, self.until, |_, _, _| {}, || false)
+        watch.run(engine, &mut random, self.until, |_, _| {}, || false)
     }
 
     /// Runs, and keeps every step and every decision.
@@ -183,18 +210,13 @@ impl Run {
         let mut recorder = Recorder::new(Random::new(self.seed));
         let mut watch = Watch::new(self.scenario.build(&self.subject, &mut recorder));
         let mut steps = Vec::new();
-        let keep = |number, now_ns, happenings: &[Happening]| {
-            steps.push(Step {
-                number,
-                now_ns,
-                happenings: happenings.to_vec(),
-            });
-        };
+        let keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
         let outcome = watch.run(engine, &mut recorder, self.until, keep, || false);
         let file = self.file(&outcome, Some(self.seed), recorder.into_decisions());
         Trace {
             outcome,
             steps,
+            names: watch.names(),
             file,
             divergence: None,
         }
@@ -212,6 +234,7 @@ impl Run {
         Trace {
             outcome,
             steps,
+            names: watch.names(),
             file,
             divergence,
         }

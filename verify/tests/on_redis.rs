@@ -59,6 +59,7 @@ impl Recorded {
             step,
             at_ns: 0,
             what,
+            state: None,
         });
     }
 

@@ -328,7 +328,7 @@ pub fn example(
         lines: 14,
         colour: false,
     };
-    let picture = timeline::render(&steps, None, style);
+    let picture = timeline::render(&steps, &trace.names, None, style);
     let whole = if code.is_some() { " --to-end" } else { "" };
     let what = match found.meaning {
         Some(meaning) => format!("{} {}", violation.words, short(meaning)),

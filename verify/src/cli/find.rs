@@ -60,7 +60,7 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
             colour: args.output.colour(),
             ..Style::default()
         };
-        let picture = timeline::render(&found.trace.timeline(), broken, style);
+        let picture = timeline::render(&found.trace.timeline(), &found.trace.names, broken, style);
         format!(
             "{} breaks {} in {}: seed {}, step {}, after {} seeds\n{}\n\n{picture}\ndigest {}\nagain  {}",
             subject.name,

@@ -134,6 +134,7 @@ fn show(
     };
     let mut text = timeline::render(
         &trace.timeline(),
+        &trace.names,
         broken.map(|(_, violation)| violation),
         style,
     );

@@ -4,12 +4,13 @@ use hdrhistogram::Histogram;
 use sluice_sim::choice::Chooser;
 use sluice_sim::redis::Engine;
 use sluice_sim::strategy::Replay;
-use sluice_sim::world::{FaultKind, Happening};
+use sluice_sim::world::{ActorId, FaultKind, Happening};
 
 use super::{Latency, Outcome, Step, Until};
 use crate::property::{self, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation};
 use crate::scenario::Built;
 use crate::subject::gate::Level;
+use crate::timeline::Names;
 
 /// Keeps polling users from running for ever after everybody is through, and
 /// gives the last slots the time to come back.
@@ -72,13 +73,24 @@ impl Watch {
         }
     }
 
+    /// What people call the clients.
+    pub(super) fn names(&self) -> Names {
+        let world = &self.built.world;
+        (0..world.hosts() as u16)
+            .flat_map(|host| {
+                let names = world.program(host).names();
+                names.map(move |(actor, name)| (ActorId { host, actor }, name))
+            })
+            .collect()
+    }
+
     /// Steps until the end. `stop` is asked before every step.
     pub(super) fn run(
         &mut self,
         engine: &Engine,
         chooser: &mut dyn Chooser,
         until: Until,
-        mut keep: impl FnMut(u64, u64, &[Happening]),
+        mut keep: impl FnMut(u64, &Moment<'_>),
         mut stop: impl FnMut() -> bool,
     ) -> Outcome {
         let end = loop {
@@ -101,13 +113,7 @@ impl Watch {
         steps: &mut Vec<Step>,
     ) -> Outcome {
         let end = loop {
-            let mut keep = |number, now_ns, happenings: &[Happening]| {
-                steps.push(Step {
-                    number,
-                    now_ns,
-                    happenings: happenings.to_vec(),
-                });
-            };
+            let mut keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
             let end = self.step(engine, replay, until, &mut keep);
             if replay.divergence().is_some() {
                 break End::Stopped;
@@ -124,14 +130,13 @@ impl Watch {
         engine: &Engine,
         chooser: &mut dyn Chooser,
         until: Until,
-        keep: &mut dyn FnMut(u64, u64, &[Happening]),
+        keep: &mut dyn FnMut(u64, &Moment<'_>),
     ) -> Option<End> {
         let happenings = match self.built.world.step(engine, chooser) {
             Some(happenings) => happenings.to_vec(),
             None => return Some(End::Judged),
         };
         let (number, now) = (self.built.world.steps(), self.built.world.now());
-        keep(number, now, &happenings);
         if self.built.measure_ns.is_some_and(|at| at <= now) && self.figures.measured.is_none() {
             let sessions = &self.gates[0].after;
             let counts = (sessions.held.len() as u64, sessions.waiting.len() as u64);
@@ -139,6 +144,7 @@ impl Watch {
         }
         self.observe(&happenings);
         let moment = Moment::new(&self.built.world, &self.gates, &happenings);
+        keep(number, &moment);
         self.figures.count(&moment);
         let broke = judge(&mut self.properties, &moment, number, false);
         self.finished(now, broke, until)

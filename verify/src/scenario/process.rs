@@ -89,6 +89,20 @@ impl Process {
         &self.seats
     }
 
+    /// Its actors with what people call them: `u7`, `u7q` for its client at the
+    /// query gate, `op` for the operator.
+    pub fn names(&self) -> impl Iterator<Item = (u16, String)> {
+        let seats = self.seats.iter().zip(0u16..).flat_map(|(seat, i)| {
+            let id = seat.user.id();
+            [(2 * i, id.to_owned()), (2 * i + 1, format!("{id}q"))]
+        });
+        let operator = self
+            .operator
+            .iter()
+            .map(|_| (self.operator_actor(), "op".to_owned()));
+        seats.chain(operator)
+    }
+
     /// Whether everybody is through and no client has anything left to do.
     #[must_use]
     pub fn is_done(&self) -> bool {
