@@ -35,8 +35,9 @@ impl Clock {
         StoreTime(age.as_secs() * 1_000 + u64::from(age.subsec_millis()))
     }
 
-    /// Where fencing starts: the wall clock in milliseconds, so that a
-    /// restarted process does not repeat the numbers of the one before.
+    /// Where fencing starts: the wall clock in microseconds, so that a
+    /// restarted process does not repeat the numbers of the one before, unless
+    /// that one granted more than a million a second.
     #[expect(
         clippy::disallowed_methods,
         reason = "the production shell has the real clock"
@@ -44,7 +45,9 @@ impl Clock {
     pub(super) fn first_fence() -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |age| age.as_secs() * 1_000)
+            .map_or(0, |age| {
+                age.as_secs() * 1_000_000 + u64::from(age.subsec_micros())
+            })
     }
 }
 

@@ -88,13 +88,29 @@ impl Link {
     }
 
     /// Drops the connection of that generation, if it is still the one in use.
-    /// Returns what failed with it.
+    /// Returns what failed with it. One that is still being made has its own
+    /// time limit, which may be longer than a request's: it is not begun anew,
+    /// or a slow network would never let one come about.
     pub(super) fn reset(&mut self, generation: u64) -> Vec<Outcome> {
         if generation != self.generation {
             return Vec::new();
         }
+        if !matches!(self.state, State::Connecting(_)) {
+            self.generation += 1;
+            self.state = State::Down;
+        }
+        self.fail()
+    }
+
+    /// The connection, or the attempt at one, is gone.
+    fn down(&mut self) -> Vec<Outcome> {
         self.generation += 1;
         self.state = State::Down;
+        self.fail()
+    }
+
+    /// All that has no answer will have none.
+    fn fail(&mut self) -> Vec<Outcome> {
         self.flights = FuturesUnordered::new();
         let flown = std::mem::take(&mut self.in_flight);
         let queued = std::mem::take(&mut self.queue);
@@ -119,7 +135,7 @@ impl Link {
                     }
                     Err(error) => {
                         let refusal = wire::error_reply(&error);
-                        let mut failed = self.reset(self.generation);
+                        let mut failed = self.down();
                         if let Some(refusal) = refusal {
                             // The server itself has refused us, and said why.
                             for (_, outcome) in &mut failed {
@@ -136,7 +152,7 @@ impl Link {
                         return match wire::reply(result) {
                             Ok(reply) => vec![(tag, Ok(reply))],
                             Err(_) => {
-                                let mut failed = self.reset(self.generation);
+                                let mut failed = self.down();
                                 failed.push((tag, Err(Failure::Unknown)));
                                 failed
                             }
@@ -153,5 +169,71 @@ impl Link {
             let result = connection.send_packed_command(&cmd).await;
             (tag, result)
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A server that takes 300 ms to let anybody in is reached by a client that
+    /// waits 100 ms for each reply.
+    #[tokio::test]
+    async fn a_slow_connection_comes_about_though_requests_time_out() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let port = server.local_addr().expect("bound").port();
+        tokio::spawn(slow_server(server));
+        let client = Client::open(format!("redis://127.0.0.1:{port}/")).expect("a URL");
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(10)))
+            .set_response_timeout(None);
+        let first = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .expect("the server is there");
+        let mut link = Link::new(client, config, first);
+        link.reset(0);
+        let ping = Command::new("PING");
+        for request in 0..20 {
+            let tag = Tag::Status(request);
+            let generation = link.send(tag.clone(), &ping);
+            match tokio::time::timeout(Duration::from_millis(100), link.next()).await {
+                Ok(outcomes) => {
+                    assert!(outcomes[0].1.is_ok(), "{outcomes:?}");
+                    return;
+                }
+                Err(_) => {
+                    let failed = link.reset(generation);
+                    assert_eq!(failed, vec![(tag, Err(Failure::NotSent))]);
+                }
+            }
+        }
+        panic!("twenty attempts, and none was let finish");
+    }
+
+    /// Answers whatever comes with `+OK`, a line each; the second connection
+    /// and later ones only after a while.
+    async fn slow_server(server: tokio::net::TcpListener) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for n in 0.. {
+            let Ok((mut socket, _)) = server.accept().await else {
+                return;
+            };
+            tokio::spawn(async move {
+                if n > 0 {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                let mut buffer = [0; 4096];
+                while let Ok(size @ 1..) = socket.read(&mut buffer).await {
+                    let commands = buffer[..size].iter().filter(|b| **b == b'*').count();
+                    let _ = socket
+                        .write_all("+OK\r\n".repeat(commands).as_bytes())
+                        .await;
+                }
+            });
+        }
     }
 }
