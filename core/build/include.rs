@@ -1,6 +1,8 @@
-//! Resolves `--@include path` lines. A comment to Lua, so that every part is a
-//! Lua file of its own; no other directive exists, and a misspelt one is an
-//! error, for silently it would leave a part out.
+//! Resolves `--@include path` and `--@inline path` lines. Comments to Lua, so
+//! that every part is a Lua file of its own; no other directive exists, and a
+//! misspelt one is an error, for silently it would leave a part out. The two do
+//! the same, but an included part occurs once, and an inlined one as often as it
+//! is wanted: it stands where another language would call a function.
 
 /// The text of `path` with every included part in its place.
 ///
@@ -40,19 +42,23 @@ fn append(
             continue;
         };
         let at = format!("{path}:{}", i + 1);
-        let part = match directive.split_whitespace().collect::<Vec<_>>()[..] {
-            ["include", part] => part.to_string(),
-            ["include", ..] => return Err(format!("{at}: `--@include` takes one path")),
+        let (once, part) = match directive.split_whitespace().collect::<Vec<_>>()[..] {
+            ["include", part] => (true, part.to_string()),
+            ["inline", part] => (false, part.to_string()),
+            ["include" | "inline", ..] => {
+                return Err(format!("{at}: `--@{directive}` takes one path"));
+            }
             _ => {
                 return Err(format!(
-                    "{at}: unknown directive `--@{directive}`: only `--@include path` exists"
+                    "{at}: unknown directive `--@{directive}`: only `--@include path` and \
+                     `--@inline path` exist"
                 ));
             }
         };
         if stack.contains(&part) {
             return Err(format!("{at}: cycle: {} -> {part}", stack.join(" -> ")));
         }
-        if seen.contains(&part) {
+        if once && seen.contains(&part) {
             return Err(format!("{at}: `{part}` is included twice"));
         }
         let inner = read(&part).map_err(|e| format!("{at}: cannot include `{part}`: {e}"))?;

@@ -38,3 +38,12 @@ fn errors_say_where_and_what() {
     let twice = error(&[("main", "--@include a\n--@include a"), ("a", "")]);
     assert!(twice.contains("main:2: `a` is included twice"), "{twice}");
 }
+
+#[test]
+fn a_part_may_be_inlined_often() {
+    let text = resolve(&[
+        ("main", "--@inline a\nif x then\n  --@inline a\nend"),
+        ("a", "f()"),
+    ]);
+    assert_eq!(text.unwrap(), "f()\nif x then\nf()\nend\n");
+}

@@ -1,11 +1,17 @@
--- The *hot* field of the gate: what every call needs, packed, read in one go.
+-- The gate's own fields in its hash: control characters, which no id may
+-- contain. Several, and short, because Redis's Lua hashes every byte of every
+-- string it makes, the larger part of a call's cost inside Lua.
 --
--- 22 doubles, and beside them the text of the configuration that some of them
--- were computed from, so that an unchanged one is known by one comparison. Both
--- are short, because Redis's Lua hashes every byte of every string. Fields are
--- control characters, which no id may contain. Points in time are server
--- milliseconds; NEVER is the score -1 of a place without deadline. `next_*` are
--- lower bounds, so that nothing is asked of the zones while nothing can be due.
-local HOT, COLD, CONFIG, NEVER = '\1', '\2', '\3', 4e15 - 1
-local fields = redis.call('HMGET', KEYS[1], HOT, CONFIG)
-local hot, known_config = fields[1], fields[2]
+-- HOT changes with almost every call: 10 doubles. KNOWN changes with the
+-- configuration and with the flow: 6 doubles, the text of the configuration
+-- that they were computed from (so an unchanged one is known by one comparison),
+-- a newline, and the flow as answers tell it (two numbers of 17 digits cost more
+-- to format than a command). REST is what only the long way needs: 22 doubles.
+-- Points in time are server milliseconds; NEVER is the score -1 of a place
+-- without deadline. `next_*` are lower bounds, so that nothing is asked of the
+-- zones while nothing can be due.
+--
+-- The parts in this folder are text and hardly ever functions: to make a
+-- function that captures the state costs a call as much as several commands.
+-- Parts that occur more than once are inlined, under the names they document.
+local HOT, KNOWN, REST, NEVER = '\1', '\3', '\4', 4e15 - 1

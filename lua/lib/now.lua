@@ -1,4 +1,4 @@
 -- The one clock: the server's (never a client's), in whole milliseconds.
 local clock = redis.call('TIME')
-local now = clock[2] % 1000
-now = clock[1] * 1000 + (clock[2] - now) / 1000
+local now = (clock[1] * 1000000 + clock[2]) / 1000
+now = now - now % 1

@@ -5,26 +5,28 @@
 -- cost: O(batch log n)
 --@include lib/now.lua
 --@include lib/hot.lua
+--@include lib/state.lua
 --@include lib/gate.lua
 --@include lib/places.lua
---@include lib/housekeeping.lua
---@include lib/answer.lua
 --@include lib/caller.lua
-expire()
-local words = 'cancelled'
+--@include lib/expire.lua
 local record = read(id)
-local known = record and unpack_('<d', record, 2)
-if not record then
-  bury(id, nonce, 3)
-elseif known > nonce then
-  words = string.format('stale %.0f', known)
-elseif sub(record, 1, 1) == 'e' then
+local known_nonce = record and unpack_('<d', record, 2)
+words = 'cancelled'
+if record and known_nonce > nonce then
+  words = format('stale %.0f', known_nonce)
+elseif record and byte(record) == E then
   local _, how = unpack_('<dd', record, 2)
-  write(id, 'e' .. pack('<dd', nonce, how))
+  records[id], dirty[#dirty + 1] = pack('<Bdd', E, nonce, how), id
 else
-  count(7, 1)
-  if sub(record, 1, 1) == 'o' then offers = offers - 1 end
-  unschedule(id)
-  bury(id, nonce, 3)
+  local how = 3
+  moved = true
+  if record then
+    count('\2cancelled', 1)
+    if byte(record) == O then offers = offers - 1 end
+    if next_due < NEVER then call('ZREM', DUE, id) end
+  end
+  --@inline lib/bury.lua
 end
-return answer(words, promote())
+--@include lib/promote.lua
+--@include lib/answer.lua

@@ -2,30 +2,29 @@
 -- KEYS: gate line due
 -- ARGV: config id nonce
 -- reply: granted | waiting | ended | stale | unknown
--- cost: O(batch log n)
+-- cost: O(log n) when no housekeeping is due, O(batch log n) otherwise
 --@include lib/now.lua
 --@include lib/hot.lua
+--@include lib/state.lua
 --@include lib/gate.lua
 --@include lib/places.lua
---@include lib/housekeeping.lua
---@include lib/answer.lua
 --@include lib/caller.lua
-expire()
+--@include lib/expire.lua
 local record = read(id)
-local words
+local known_nonce = record and unpack_('<d', record, 2)
 if not record then
   words = 'unknown'
+elseif nonce ~= known_nonce then
+  words = format('stale %.0f', known_nonce)
+elseif byte(record) == E then
+  local _, how = unpack_('<dd', record, 2)
+  words = 'ended ' .. ENDED[how]
 else
-  local known = unpack_('<d', record, 2)
-  if nonce ~= known then
-    words = string.format('stale %.0f', known)
-  elseif sub(record, 1, 1) == 'e' then
-    local _, how = unpack_('<dd', record, 2)
-    words = 'ended ' .. ENDED[how]
-  else
-    me = id
-    heard(record, nonce)
+  me = id
+  if byte(record) == Q then
+    --@inline lib/heard.lua
   end
 end
-local held, left = promote()
-return answer(words or claimed(), held, left)
+--@include lib/promote.lua
+--@include lib/mine.lua
+--@include lib/answer.lua

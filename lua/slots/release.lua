@@ -5,18 +5,19 @@
 -- cost: O(batch log n)
 --@include lib/now.lua
 --@include lib/hot.lua
+--@include lib/state.lua
 --@include lib/gate.lua
 --@include lib/places.lua
---@include lib/housekeeping.lua
---@include lib/answer.lua
 --@include lib/holder.lua
-expire()
-local words = 'lost'
-local record = holder()
-if record then
-  count(8, 1)
-  if sub(record, 1, 1) == 'o' then offers = offers - 1 end
-  bury(id, (unpack_('<d', record, 2)), 1)
-  words = 'released'
+--@include lib/expire.lua
+--@include lib/holds.lua
+words = 'lost'
+if holds then
+  local how = 1
+  words, moved = 'released', true
+  count('\2released', 1)
+  if kind == O then offers = offers - 1 end
+  --@inline lib/bury.lua
 end
-return answer(words, promote())
+--@include lib/promote.lua
+--@include lib/answer.lua

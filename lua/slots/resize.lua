@@ -5,17 +5,18 @@
 -- cost: O(batch log n)
 --@include lib/now.lua
 --@include lib/hot.lua
+--@include lib/state.lua
 --@include lib/gate.lua
 --@include lib/places.lua
---@include lib/housekeeping.lua
---@include lib/answer.lua
 local to = tonumber(ARGV[2])
 if not to or to < 1 or to > 1000000000 or to % 1 ~= 0 then
   return redis.error_reply('ERR sluice: ARGV[2] must be a capacity, 1 to 1000000000')
 end
-expire()
-local from = capacity
+--@include lib/expire.lua
+words = format('resized %.0f', capacity)
+local r = capacity / to
 capacity, resized = to, to
-local r = from / to
 mean, var = mean * r, var * (r * r)
-return answer(string.format('resized %.0f', from), promote())
+moved, pace, told = true, nil, false
+--@include lib/promote.lua
+--@include lib/answer.lua

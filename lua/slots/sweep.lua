@@ -5,9 +5,10 @@
 -- cost: O(batch log n)
 --@include lib/now.lua
 --@include lib/hot.lua
+--@include lib/state.lua
 --@include lib/gate.lua
 --@include lib/places.lua
---@include lib/housekeeping.lua
+--@include lib/expire.lua
+words = 'swept'
+--@include lib/promote.lua
 --@include lib/answer.lua
-expire()
-return answer('swept', promote())

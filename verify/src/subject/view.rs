@@ -177,7 +177,7 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
     ) else {
         return view;
     };
-    if let Some(stored) = records.get(b"\x01").and_then(|hot| double(hot, 80)) {
+    if let Some(stored) = records.get(b"\x03").and_then(|known| double(known, 0)) {
         view.capacity = stored as u32;
     }
     for (id, score) in line.range(0, usize::MAX) {
