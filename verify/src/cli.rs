@@ -19,6 +19,7 @@ mod find;
 mod output;
 mod progress;
 mod replay;
+mod script;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ enum Command {
     Find(FindArgs),
     /// Run a seed or a recorded file again: the same steps, the same digest
     Replay(ReplayArgs),
+    /// Print a script of the gate with its parts, ready for SCRIPT LOAD from any language
+    Script(ScriptArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -135,6 +138,13 @@ struct ReplayArgs {
     on: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct ScriptArgs {
+    /// The operation
+    #[arg(value_name = "NAME", value_parser = script::names())]
+    name: String,
 }
 
 /// A gate and its workload.
@@ -240,6 +250,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Find(args) => find::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Script(args) => script::run(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

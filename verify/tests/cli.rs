@@ -272,3 +272,17 @@ fn a_search_that_finds_nothing_says_only_that() {
     assert_eq!(code(&output), 0);
     assert!(text(&output.stdout).contains("not that there is nothing"));
 }
+
+#[test]
+fn a_script_comes_as_one_text() {
+    for script in sluice_core::script::ALL {
+        let output = verify(&["script", script.name]);
+        assert_eq!(code(&output), 0);
+        assert_eq!(text(&output.stdout), script.text, "{}", script.name);
+    }
+    refused(
+        &["script", "acquier"],
+        2,
+        &["acquier", "acquire", "release"],
+    );
+}

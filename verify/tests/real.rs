@@ -1,5 +1,9 @@
 //! How a real server is found, started, used, and left as it was.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use sluice_core::redis::{Command, Reply};
 use verify::audit::server;
@@ -7,7 +11,13 @@ use verify::real::{self, Connection, Server, Source, Want};
 use verify::report::{Conclusion, Verdict};
 use verify::subject;
 
+/// Set in a child of this test: the child owns a server, and is killed.
+const OWNER: &str = "SLUICE_TEST_OWNER";
+
 fn main() {
+    if std::env::var_os(OWNER).is_some() {
+        own_a_server_and_wait();
+    }
     let trials = vec![
         real::trial("a server tells its version", |server| {
             check(server.version().contains('.'), server.version())
@@ -38,6 +48,10 @@ fn main() {
             audit,
         ),
         Trial::test("a private process ends with its owner", private),
+        Trial::test(
+            "a private process ends with an owner that is killed, even while it runs a script",
+            orphaned,
+        ),
         Trial::test("a URL that nobody answers says so", || {
             let missing = Server::find(&Want::Url("redis://127.0.0.1:1".into()))
                 .expect_err("nobody listens on port 1");
@@ -100,6 +114,53 @@ fn private() -> Result<(), Failed> {
     drop(server);
     let gone = connection.call(&Command::new("PING")).is_err() && Connection::open(&url).is_err();
     check(gone, "the server outlived its owner")
+}
+
+/// Nothing is dropped in a process that is killed, and a server that runs an
+/// endless script answers nobody.
+fn orphaned() -> Result<(), Failed> {
+    let mut owner = std::process::Command::new(std::env::current_exe()?)
+        .env(OWNER, "1")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let stdout = owner.stdout.take().ok_or("no standard output")?;
+    BufReader::new(stdout).read_line(&mut line)?;
+    let url: Option<real::Url> = line.trim().parse().ok();
+    owner.kill()?;
+    owner.wait()?;
+    let Some(url) = url else {
+        return check(line.contains("PATH"), line); // no binary, and it said so
+    };
+    let gone = |_: &u32| {
+        std::thread::sleep(Duration::from_millis(20));
+        matches!(Connection::open(&url), Err(real::Error::Refused { .. }))
+    };
+    check(
+        (0..200).find(gone).is_some(),
+        "the server outlived its owner",
+    )
+}
+
+fn own_a_server_and_wait() -> ! {
+    match Server::find(&Want::Local) {
+        Err(missing) => println!("{missing}"),
+        Ok(server) => {
+            let endless = Command::new("EVAL").arg("while true do end").arg("0");
+            let sent = server.connect().and_then(|mut redis| {
+                redis.send(&endless)?;
+                redis.set_patience(Duration::from_millis(200))?;
+                let _ = redis.receive(); // busy by now
+                Ok(())
+            });
+            println!(
+                "{}",
+                sent.map_or_else(|error| error.to_string(), |()| server.url())
+            );
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    }
+    std::process::exit(1)
 }
 
 /// The five scenarios with up to 200 real clients in 4 processes, and each wrong

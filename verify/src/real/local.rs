@@ -14,10 +14,16 @@ const BINARIES: [&str; 2] = ["redis-server", "valkey-server"];
 const ATTEMPTS: u32 = 5;
 const READY: Duration = Duration::from_secs(10);
 
-/// A running server; dropped, it is killed and its directory removed.
+/// A running server; dropped, it is killed and its directory removed. Where
+/// nothing can be dropped (this process is killed, or aborts), its watchdog
+/// kills it: a server that runs an endless script hears nothing else.
+///
+/// Rejected: `PR_SET_PDEATHSIG`, which kills when the *thread* ends that started
+/// the server, here the first of several trials.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
+    watchdog: Option<Child>,
     binary: PathBuf,
     url: Url,
     // Removed when dropped, after the process has ended.
@@ -36,6 +42,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // The watchdog first: afterwards the number may be another process's.
+        if let Some(mut watchdog) = self.watchdog.take() {
+            let _ = watchdog.kill();
+            let _ = watchdog.wait();
+        }
         // Nothing in it is worth a graceful end; errors mean it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -84,6 +95,7 @@ fn launch(binary: &Path) -> Result<Process, String> {
         .spawn()
         .map_err(|e| e.to_string())?;
     let mut process = Process {
+        watchdog: watchdog(child.id()),
         child,
         binary: binary.to_owned(),
         url: Url::plain("127.0.0.1", port),
@@ -101,6 +113,20 @@ fn launch(binary: &Path) -> Result<Process, String> {
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
+}
+
+/// A shell that kills the process with this number once our end of its standard
+/// input is closed, which the system does however we end. None where there is no
+/// shell; then only the drop kills.
+fn watchdog(process: u32) -> Option<Child> {
+    Command::new("sh")
+        .args(["-c", r#"read -r _; kill -KILL "$1""#, "sh"])
+        .arg(process.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()
 }
 
 /// Whether the server that answers is the process we started, and not one that
