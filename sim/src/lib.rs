@@ -8,7 +8,6 @@
 //! * [`trace::Trace`] keeps what happened, for timelines and comparisons.
 //! * [`brought`] runs async code as it is.
 //! * [`store::Store`] is the server as the world sees it.
-#![forbid(unsafe_code)]
 pub mod brought;
 pub mod choice;
 pub mod digest;

@@ -129,7 +129,8 @@ impl Replies {
 /// One simulated Redis server. A clone is cheap and independent.
 #[derive(Clone, Default)]
 pub struct Server {
-    state: State,
+    /// In a box, so that lending it to a script is an exchange of pointers.
+    state: Box<State>,
 }
 
 impl Server {
@@ -225,7 +226,7 @@ impl Server {
     /// The process ends and starts again: scripts and sessions are gone, and
     /// unless `keep_data` (persistence that lost nothing) all keys are.
     pub fn restart(&mut self, keep_data: bool) {
-        let state = &mut self.state;
+        let state = &mut *self.state;
         let db = if keep_data {
             state.db.without_watches()
         } else {

@@ -138,6 +138,15 @@ pub(super) fn format_f64(value: f64, version: Version) -> String {
     }
 }
 
+/// The same at the end of a buffer; integers, which nearly all are, without
+/// the detour of a string.
+pub(super) fn write_f64(out: &mut Vec<u8>, value: f64, version: Version) {
+    match exact_i64(value) {
+        Some(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        None => out.extend_from_slice(format_f64(value, version).as_bytes()),
+    }
+}
+
 /// The format of Redis 7.2 and later: shortest digits that read back, laid out
 /// as its `fpconv_dtoa` does.
 fn format_shortest(value: f64) -> String {

@@ -136,5 +136,8 @@ pub(super) fn bulk(value: Option<&Bytes>) -> Reply {
 
 /// A score as RESP2 has it.
 pub(super) fn score(value: f64, version: super::Version) -> Reply {
-    Reply::bulk(number::format_f64(value, version))
+    match number::exact_i64(value) {
+        Some(n) => Reply::bulk(itoa::Buffer::new().format(n)),
+        None => Reply::bulk(number::format_f64(value, version)),
+    }
 }

@@ -43,34 +43,29 @@ fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), 
 fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
     let (keys, argv) = split(args)?;
     let sha = sha1_hex(&args[1]);
-    engine.compile(&sha, &args[1])?;
+    let script = engine.compile(&sha, &args[1])?;
     remember(server, sha, &args[1]);
-    run(server, engine, sha, keys, argv, read_only)
-}
-
-fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
-    let (keys, argv) = split(args)?;
-    let sha = sha_of(&args[1]).ok_or(NO_SCRIPT)?;
-    let source = server.state.scripts.get(&sha).ok_or(NO_SCRIPT)?;
-    engine.compile(&sha, source)?;
-    run(server, engine, sha, keys, argv, read_only)
-}
-
-fn run(
-    server: &mut Server,
-    engine: &Engine,
-    sha: Sha,
-    keys: &[Arg],
-    argv: &[Arg],
-    read_only: bool,
-) -> Out {
     let job = Job {
         sha,
         keys,
         argv,
         read_only,
     };
-    engine.run(&mut server.state, &job)
+    engine.run(&mut server.state, script, &job)
+}
+
+fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
+    let (keys, argv) = split(args)?;
+    let sha = sha_of(&args[1]).ok_or(NO_SCRIPT)?;
+    let source = server.state.scripts.get(&sha).ok_or(NO_SCRIPT)?;
+    let script = engine.compile(&sha, source)?;
+    let job = Job {
+        sha,
+        keys,
+        argv,
+        read_only,
+    };
+    engine.run(&mut server.state, script, &job)
 }
 
 fn sha_of(text: &[u8]) -> Option<Sha> {

@@ -51,16 +51,57 @@ impl Spec {
     }
 }
 
-/// The command of this name, in any case.
+/// The command of this name, in any case. One probe, as a rule.
 pub(crate) fn lookup(name: &[u8]) -> Option<&'static Spec> {
-    let mut lower = [0u8; 24];
+    let mut lower = [0u8; LONGEST];
     let lower = lower.get_mut(..name.len())?;
     for (to, from) in lower.iter_mut().zip(name) {
         *to = from.to_ascii_lowercase();
     }
-    let lower = &*lower;
-    let at = TABLE.binary_search_by(|spec| spec.name.as_bytes().cmp(lower));
-    at.ok().map(|at| &TABLE[at])
+    let mut slot = hash(lower) % SLOTS;
+    loop {
+        match INDEX[slot] {
+            0 => return None,
+            at => {
+                let spec = &TABLE[usize::from(at) - 1];
+                if spec.name.as_bytes() == lower {
+                    return Some(spec);
+                }
+            }
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+}
+
+/// No name is longer.
+const LONGEST: usize = 24;
+/// Several times the number of commands, so that probes are short.
+const SLOTS: usize = 1024;
+/// Place in the table + 1 by hash of the name, 0 where there is none.
+static INDEX: [u16; SLOTS] = index();
+
+const fn hash(name: &[u8]) -> usize {
+    let mut hash = name.len() as u32;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash ^ hash >> 13) as usize
+}
+
+const fn index() -> [u16; SLOTS] {
+    let mut index = [0; SLOTS];
+    let mut at = 0;
+    while at < TABLE.len() {
+        let mut slot = hash(TABLE[at].name.as_bytes()) % SLOTS;
+        while index[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        at += 1;
+        index[slot] = at as u16;
+    }
+    index
 }
 
 /// All names, for `COMMAND COUNT` and tests.
@@ -104,8 +145,8 @@ macro_rules! table {
     (@ r) => { false };
 }
 
-/// In the order of names: looked up by binary search.
-static TABLE: &[Spec] = table! {
+/// In the order of names.
+const TABLE: &[Spec] = table! {
     Data "append" 3 w ONE strings::append;
     Session "client" -2 r NO server::client;
     Session "command" -1 r NO server::command;

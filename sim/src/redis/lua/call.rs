@@ -1,30 +1,51 @@
 //! `redis.*`: the bridge from a script to the server that runs it.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use mlua::{Function, Lua, MultiValue, Table, Value, Variadic};
 use sluice_core::redis::{Bytes, Reply};
 
 use super::error::{self, Raised};
 use super::random::Random;
-use super::{Job, bytes_of, convert, sha1_hex};
-use crate::redis::command::{self, Arg, Keys, Run, Spec};
-use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version};
+use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
+use super::{Job, convert, sha1_hex};
+use crate::redis::command::{self, Arg, Fail, Keys, Run, Spec};
+use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version, number};
 
 /// The script that is running, and the server it was lent.
-#[derive(Default)]
 pub(super) struct Running {
-    state: State,
+    state: Box<State>,
     sha: Option<Sha>,
     keys: Vec<Bytes>,
     read_only: bool,
     /// Objects that were turned into text, in order.
     names: u32,
+    /// Instructions executed.
+    spent: u32,
+    /// The last reply, which is here so that nothing is owned while it is
+    /// pushed; and what the other natives build.
+    reply: Reply,
+    pub(super) text: Vec<u8>,
+    /// Turns errors of `mlua`'s into what scripts may see.
+    pub(super) translate: Option<Kept>,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            state: Box::default(),
+            sha: None,
+            keys: Vec::new(),
+            read_only: false,
+            names: 0,
+            spent: 0,
+            reply: Reply::Nil,
+            text: Vec::new(),
+            translate: None,
+        }
+    }
 }
 
 impl Running {
-    pub(super) fn begin(&mut self, state: &mut State, job: &Job) {
+    pub(super) fn begin(&mut self, state: &mut Box<State>, job: &Job) {
         assert!(self.sha.is_none(), "scripts do not nest");
         std::mem::swap(&mut self.state, state);
         self.sha = Some(job.sha);
@@ -32,32 +53,38 @@ impl Running {
         self.keys.extend(job.keys.iter().map(Arg::shared));
         self.read_only = job.read_only;
         self.names = 0;
+        self.spent = 0;
     }
 
-    pub(super) fn end(&mut self, state: &mut State) -> Version {
+    pub(super) fn end(&mut self, state: &mut Box<State>) {
         std::mem::swap(&mut self.state, state);
         self.sha = None;
-        state.version
+    }
+
+    /// Counts instructions; whether they are too many.
+    pub(super) fn tick(&mut self) -> bool {
+        self.spent = self.spent.saturating_add(super::BUDGET_STEP as u32);
+        self.spent >= super::BUDGET
     }
 
     /// Executes one command of the script.
-    fn call(&mut self, args: &[Arg]) -> Result<Reply, mlua::Error> {
+    fn call(&mut self, args: &[Arg]) -> Result<Reply, Fail> {
         let Some(spec) = command::lookup(&args[0]) else {
-            return Err(Raised::misuse("Unknown Redis command called from script"));
+            return Err(Fail::fixed("ERR Unknown Redis command called from script"));
         };
         if !spec.accepts(args.len()) {
-            return Err(Raised::misuse(
-                "Wrong number of args calling Redis command from script",
+            return Err(Fail::fixed(
+                "ERR Wrong number of args calling Redis command from script",
             ));
         }
         let Run::Data(run) = spec.run else {
-            return Err(Raised::misuse(
-                "This Redis command is not allowed from script",
+            return Err(Fail::fixed(
+                "ERR This Redis command is not allowed from script",
             ));
         };
         if self.read_only && spec.write {
-            return Err(Raised::misuse(
-                "Write commands are not allowed from read-only scripts.",
+            return Err(Fail::fixed(
+                "ERR Write commands are not allowed from read-only scripts.",
             ));
         }
         self.check_keys(spec, args);
@@ -92,26 +119,22 @@ impl Running {
     }
 }
 
-type Shared = Rc<RefCell<Running>>;
-
 /// All that the sandbox takes from here.
-pub(super) fn native(lua: &Lua, running: &Shared, random: &Random) -> mlua::Result<Table> {
+pub(super) fn native(interpreter: &Interpreter<Running>, random: &Random) -> mlua::Result<Table> {
+    let lua = &interpreter.lua;
     let native = lua.create_table()?;
     native.set("random", random.random(lua)?)?;
     native.set("randomseed", random.randomseed(lua)?)?;
     native.set("translate", translate(lua)?)?;
-    native.set("handler", handler(lua)?)?;
-    native.set("libraries", super::library::all(lua)?)?;
-    let names = running.clone();
-    let name_of = move |_: &Lua, _: Value| {
-        let mut running = names.borrow_mut();
-        running.names += 1;
-        Ok(format!("0x{:08x}", running.names))
+    native.set("libraries", super::library::all(interpreter)?)?;
+    native.set("name_of", interpreter.function(name_of)?)?;
+    let guard = |lua: &Lua, (function, refused, message): (Function, Table, String)| {
+        raw::guard(lua, function, refused, &message)
     };
-    native.set("name_of", lua.create_function(name_of)?)?;
+    native.set("guard", lua.create_function(guard)?)?;
     let redis = lua.create_table()?;
-    redis.set("call", call(lua, running, true)?)?;
-    redis.set("pcall", call(lua, running, false)?)?;
+    redis.set("call", interpreter.function(call)?)?;
+    redis.set("pcall", interpreter.function(pcall)?)?;
     redis.set("error_reply", single_field(lua, "err")?)?;
     redis.set("status_reply", single_field(lua, "ok")?)?;
     redis.set("sha1hex", sha1hex(lua)?)?;
@@ -126,104 +149,175 @@ pub(super) fn native(lua: &Lua, running: &Shared, random: &Random) -> mlua::Resu
     Ok(native)
 }
 
-/// `redis.call` (raising) and `redis.pcall`.
-fn call(lua: &Lua, running: &Shared, raising: bool) -> mlua::Result<Function> {
-    let running = running.clone();
-    lua.create_function(move |lua, args: MultiValue| {
-        let outcome = command(&running, &args);
-        match outcome {
-            Ok(Reply::Error(text)) if raising => Err(mlua::Error::external(Raised {
-                text: text.to_vec(),
-                from_command: true,
-            })),
-            Ok(reply) => convert::to_lua(lua, &reply),
-            Err(error) if raising => Err(error),
-            Err(error) => error::translated(lua, &error),
-        }
-    })
+/// `redis.call`: raises what is wrong.
+fn call(stack: &mut Stack, running: &mut Running) -> Out {
+    let from_command = command(stack, running);
+    if let Reply::Error(text) = &running.reply {
+        push_error(stack, text, from_command);
+        return Err(Raise);
+    }
+    convert::push_reply(stack, &running.reply);
+    Ok(1)
 }
 
-fn command(running: &Shared, args: &MultiValue) -> mlua::Result<Reply> {
+/// `redis.pcall`: returns what is wrong.
+fn pcall(stack: &mut Stack, running: &mut Running) -> Out {
+    let from_command = command(stack, running);
+    if let Reply::Error(text) = &running.reply {
+        push_error(stack, text, from_command);
+    } else {
+        convert::push_reply(stack, &running.reply);
+    }
+    Ok(1)
+}
+
+/// Executes the command on the stack and leaves its reply; whether an error in
+/// it is the command's own, as opposed to a misuse of the bridge.
+fn command(stack: &Stack, running: &mut Running) -> bool {
+    let mut text = std::mem::take(&mut running.text);
+    text.clear();
+    let count = stack.top() as usize;
+    let mut few = [Arg::Plain(&[]); 16];
+    let outcome = match few.get_mut(..count) {
+        Some(few) => {
+            read_args(stack, running.state.version, &mut text, few).and_then(|()| running.call(few))
+        }
+        None => {
+            let mut many = vec![Arg::Plain(&[]); count];
+            read_args(stack, running.state.version, &mut text, &mut many)
+                .and_then(|()| running.call(&many))
+        }
+    };
+    running.text = text;
+    let from_command = outcome.is_ok();
+    running.reply = outcome.unwrap_or_else(|fail| fail.reply());
+    from_command
+}
+
+/// Reads the arguments where they lie; numbers are written out into `text`.
+fn read_args<'a>(
+    stack: &'a Stack,
+    version: Version,
+    text: &'a mut Vec<u8>,
+    args: &mut [Arg<'a>],
+) -> Result<(), Fail> {
     if args.is_empty() {
-        return Err(Raised::misuse(
-            "Please specify at least one argument for this redis lib call",
+        return Err(Fail::fixed(
+            "ERR Please specify at least one argument for this redis lib call",
         ));
     }
-    let mut running = running.borrow_mut();
-    let version = running.state.version;
-    let mut owned: Vec<Bytes> = Vec::with_capacity(args.len());
-    for value in args {
-        owned.push(match value {
-            Value::String(text) => bytes_of(text),
-            Value::Integer(n) => Bytes::from(convert::number_text(*n as f64, version).as_bytes()),
-            Value::Number(n) => Bytes::from(convert::number_text(*n, version).as_bytes()),
-            _ => {
-                return Err(Raised::misuse(
-                    "Lua redis lib command arguments must be strings or integers",
+    let mut numbers = false;
+    for (at, arg) in (1..).zip(args.iter_mut()) {
+        match stack.bytes(at) {
+            Some(bytes) => *arg = Arg::Plain(bytes),
+            None if stack.kind(at) == Kind::Number => {
+                numbers = true;
+                number::write_f64(text, stack.number(at).unwrap_or(0.0), version);
+                text.push(b' ');
+            }
+            None => {
+                return Err(Fail::fixed(
+                    "ERR Lua redis lib command arguments must be strings or integers",
                 ));
             }
-        });
-    }
-    let mut few = [Arg::Plain(&[]); 16];
-    if let Some(few) = few.get_mut(..owned.len()) {
-        for (slot, arg) in few.iter_mut().zip(&owned) {
-            *slot = Arg::Shared(arg);
         }
-        running.call(few)
-    } else {
-        let many: Vec<Arg> = owned.iter().map(Arg::Shared).collect();
-        running.call(&many)
     }
+    if numbers {
+        let mut written = text.split(|byte| *byte == b' ');
+        for (at, arg) in (1..).zip(args) {
+            if stack.kind(at) == Kind::Number {
+                *arg = Arg::Plain(written.next().unwrap_or_default());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The table that Redis makes of an error.
+fn push_error(stack: &mut Stack, text: &[u8], from_command: bool) {
+    stack.push_table(0, 2);
+    let table = stack.top();
+    stack.push_bytes(b"err");
+    stack.push_bytes(text);
+    stack.set_field(table);
+    if from_command {
+        stack.push_bytes(b"ignore_error_stats_update");
+        stack.push_bool(true);
+        stack.set_field(table);
+    }
+}
+
+/// Addresses differ from run to run, so objects are numbered instead.
+fn name_of(stack: &mut Stack, running: &mut Running) -> Out {
+    running.names += 1;
+    running.text.clear();
+    running
+        .text
+        .extend_from_slice(format!("0x{:08x}", running.names).as_bytes());
+    stack.push_bytes(&running.text);
+    Ok(1)
 }
 
 /// Turns a native error into what a script may see of it, and says whether it
 /// is one that must not be caught.
 fn translate(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, value: Value| match &value {
-        Value::Error(error) if error::is_kill(error) => Ok((Value::Nil, value)),
+        Value::LightUserData(_) => Ok((Value::Nil, value)),
         Value::Error(error) => Ok((error::translated(lua, error)?, Value::Nil)),
         _ => Ok((value, Value::Nil)),
     })
 }
 
 /// Redis's handler of uncaught errors: a table with the error's text and place.
-fn handler(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|lua, value: Value| {
-        let value = match &value {
-            Value::Error(error) if error::is_kill(error) => return Ok(value),
-            Value::Error(error) => error::translated(lua, error)?,
-            _ => value,
-        };
-        let table = match value {
-            Value::Table(table) => table,
-            other => {
-                let text = match &other {
-                    Value::String(text) => text.as_bytes().to_vec(),
-                    other => other.to_string()?.into_bytes(),
-                };
-                error::table_of(lua, &[b"ERR ", &text[..]].concat(), false)?
-            }
-        };
-        if let Some((source, line)) = place(lua) {
-            table.raw_set("source", source)?;
-            table.raw_set("line", line)?;
-        }
-        Ok(Value::Table(table))
-    })
+pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
+    if stack.kind(1) == Kind::Mark {
+        return Ok(1);
+    }
+    if stack.kind(1) == Kind::Userdata
+        && let Some(translate) = running.translate
+    {
+        stack.push_kept(translate);
+        stack.push_copy(1);
+        stack.call(1);
+        stack.replace(1);
+    }
+    if stack.kind(1) != Kind::Table {
+        stack.stringify(1);
+        running.text.clear();
+        running.text.extend_from_slice(b"ERR ");
+        let text = stack.bytes(1);
+        running
+            .text
+            .extend_from_slice(text.unwrap_or(b"(error object is not a string)"));
+        push_error(stack, &running.text, false);
+        stack.replace(1);
+    }
+    running.text.clear();
+    let mut line = None;
+    if let Some(place) = place(stack) {
+        running.text.extend_from_slice(place.source.as_bytes());
+        line = Some(f64::from(place.line));
+    }
+    if let Some(line) = line {
+        stack.push_bytes(b"source");
+        stack.push_bytes(&running.text);
+        stack.set_field(1);
+        stack.push_bytes(b"line");
+        stack.push_number(line);
+        stack.set_field(1);
+    }
+    stack.push_copy(1);
+    Ok(1)
 }
 
 /// Where the script is: its innermost frame.
-fn place(lua: &Lua) -> Option<(String, usize)> {
-    const DEPTH: usize = 64;
+fn place(stack: &Stack) -> Option<Place> {
+    const DEPTH: i32 = 64;
     for level in 1..DEPTH {
-        let found = lua.inspect_stack(level, |debug| {
-            let source = debug.source().source.map(|source| source.to_string());
-            (source, debug.current_line())
-        })?;
-        if let (Some(source), Some(line)) = found
-            && source == "@user_script"
+        if let Some(place) = stack.place(level)?
+            && place.source == "@user_script"
         {
-            return Some((source, line));
+            return Some(place);
         }
     }
     None

@@ -1,53 +1,56 @@
 //! Between Redis's replies and Lua's values.
 
-use mlua::{Lua, Table, Value};
 use sluice_core::redis::{Bytes, Reply};
 
-use super::error::table_of;
+use super::raw::{Kind, Stack};
+use crate::redis::Version;
 use crate::redis::command::score;
-use crate::redis::{Version, number};
 
 /// Deepest nesting of tables in a reply.
 const MAX_DEPTH: usize = 64;
 
-/// A number argument of `redis.call`, as text.
-pub(super) fn number_text(n: f64, version: Version) -> String {
-    number::format_f64(n, version)
-}
-
-/// A reply as a script sees it.
-pub(super) fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
-    Ok(match reply {
-        Reply::Bulk(bytes) => Value::String(lua.create_string(bytes)?),
-        Reply::Int(n) => Value::Number(*n as f64),
-        Reply::Nil => Value::Boolean(false),
-        Reply::Status(text) => {
-            let table = lua.create_table_with_capacity(0, 1)?;
-            table.raw_set("ok", lua.create_string(text)?)?;
-            Value::Table(table)
-        }
-        Reply::Error(text) => Value::Table(table_of(lua, text, true)?),
+/// Pushes a reply as a script sees it. Errors are the caller's.
+pub(super) fn push_reply(stack: &mut Stack, reply: &Reply) {
+    match reply {
+        Reply::Bulk(bytes) => stack.push_bytes(bytes),
+        Reply::Int(n) => stack.push_number(*n as f64),
+        Reply::Nil => stack.push_bool(false),
+        Reply::Status(text) => push_word(stack, b"ok", text),
+        Reply::Error(text) => push_word(stack, b"err", text),
         Reply::Array(items) => {
-            let table = lua.create_table_with_capacity(items.len(), 0)?;
-            for item in items {
-                table.raw_push(to_lua(lua, item)?)?;
+            assert!(stack.reserve(4), "replies are not nested deeply");
+            stack.push_table(items.len(), 0);
+            let table = stack.top();
+            for (index, item) in (1..).zip(items) {
+                push_reply(stack, item);
+                stack.set_item(table, index);
             }
-            Value::Table(table)
         }
-    })
+    }
 }
 
-/// A script's result as a reply.
-pub(super) fn to_reply(value: &Value, version: Version, depth: usize) -> mlua::Result<Reply> {
-    Ok(match value {
-        Value::String(text) => Reply::Bulk(Bytes::from(&*text.as_bytes())),
-        Value::Integer(n) => Reply::Int(*n),
-        Value::Number(n) => Reply::Int(c_cast(*n)),
-        Value::Boolean(true) => Reply::Int(1),
-        Value::Table(table) if depth < MAX_DEPTH => table_reply(table, version, depth)?,
-        Value::Table(_) => Reply::error("ERR reached lua stack limit"),
-        _ => Reply::Nil,
-    })
+fn push_word(stack: &mut Stack, name: &[u8], text: &[u8]) {
+    stack.push_table(0, 1);
+    let table = stack.top();
+    stack.push_bytes(name);
+    stack.push_bytes(text);
+    stack.set_field(table);
+}
+
+/// The value at `at` as a reply: a script's result.
+pub(super) fn to_reply(stack: &mut Stack, at: i32, version: Version, depth: usize) -> Reply {
+    match stack.kind(at) {
+        Kind::Text => Reply::Bulk(Bytes::from(stack.bytes(at).unwrap_or_default())),
+        Kind::Number => Reply::Int(c_cast(stack.number(at).unwrap_or_default())),
+        Kind::Boolean if stack.truth(at) => Reply::Int(1),
+        Kind::Table if depth < MAX_DEPTH && stack.reserve(8) => {
+            table_reply(stack, at, version, depth)
+        }
+        Kind::Table => Reply::error("ERR reached lua stack limit"),
+        Kind::Boolean | Kind::None | Kind::Nil | Kind::Userdata | Kind::Mark | Kind::Other => {
+            Reply::Nil
+        }
+    }
 }
 
 /// C's `(long long)` on x86-64: what does not fit is the least integer.
@@ -60,52 +63,62 @@ pub(super) fn c_cast(n: f64) -> i64 {
     }
 }
 
-fn table_reply(table: &Table, version: Version, depth: usize) -> mlua::Result<Reply> {
-    // An array is what nearly all scripts answer; it has a first element.
-    let mut item: Value = table.raw_get(1)?;
-    if let Some(text) = word(table, "err")? {
-        return Ok(Reply::Error(one_line(&text)));
+fn table_reply(stack: &mut Stack, at: i32, version: Version, depth: usize) -> Reply {
+    let top = stack.top();
+    let reply = special(stack, at, version, depth);
+    stack.pop(stack.top() - top);
+    if let Some(reply) = reply {
+        return reply;
     }
-    if let Some(text) = word(table, "ok")? {
-        return Ok(Reply::Status(one_line(&text)));
-    }
-    if let Value::Number(n) = table.raw_get("double")? {
-        return Ok(score(n, version));
-    }
-    if let Value::Integer(n) = table.raw_get("double")? {
-        return Ok(score(n as f64, version));
-    }
-    if let Value::Table(map) = table.raw_get("map")? {
-        let mut out = Vec::new();
-        for pair in map.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            out.push(to_reply(&key, version, depth + 1)?);
-            out.push(to_reply(&value, version, depth + 1)?);
+    let mut out = Vec::with_capacity(stack.len(at));
+    for index in 1.. {
+        stack.push_item(at, index);
+        if stack.kind(top + 1) == Kind::Nil {
+            stack.pop(1);
+            break;
         }
-        return Ok(Reply::Array(out));
+        out.push(to_reply(stack, top + 1, version, depth + 1));
+        stack.pop(1);
     }
-    if let Value::Table(set) = table.raw_get("set")? {
-        let mut out = Vec::new();
-        for pair in set.pairs::<Value, Value>() {
-            out.push(to_reply(&pair?.0, version, depth + 1)?);
-        }
-        return Ok(Reply::Array(out));
-    }
-    let mut out = Vec::with_capacity(table.raw_len());
-    let mut index = 1;
-    while !item.is_nil() {
-        out.push(to_reply(&item, version, depth + 1)?);
-        index += 1;
-        item = table.raw_get(index)?;
-    }
-    Ok(Reply::Array(out))
+    Reply::Array(out)
 }
 
-fn word(table: &Table, name: &str) -> mlua::Result<Option<Vec<u8>>> {
-    Ok(match table.raw_get(name)? {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
-        _ => None,
-    })
+/// What a table with one of certain fields stands for. Leaves things on the
+/// stack.
+fn special(stack: &mut Stack, at: i32, version: Version, depth: usize) -> Option<Reply> {
+    let field = stack.top() + 1;
+    stack.push_field(at, b"err");
+    if let Some(text) = stack.bytes(field) {
+        return Some(Reply::Error(one_line(text)));
+    }
+    stack.pop(1);
+    stack.push_field(at, b"ok");
+    if let Some(text) = stack.bytes(field) {
+        return Some(Reply::Status(one_line(text)));
+    }
+    stack.pop(1);
+    stack.push_field(at, b"double");
+    if stack.kind(field) == Kind::Number {
+        return Some(score(stack.number(field).unwrap_or_default(), version));
+    }
+    stack.pop(1);
+    for (name, values) in [(&b"map"[..], true), (b"set", false)] {
+        stack.push_field(at, name);
+        if stack.kind(field) == Kind::Table {
+            let mut out = Vec::new();
+            stack.push_nil();
+            while stack.next(field) {
+                out.push(to_reply(stack, field + 1, version, depth + 1));
+                if values {
+                    out.push(to_reply(stack, field + 2, version, depth + 1));
+                }
+                stack.pop(1);
+            }
+            return Some(Reply::Array(out));
+        }
+        stack.pop(1);
+    }
+    None
 }
 
 /// A status or error must not break the protocol's line.

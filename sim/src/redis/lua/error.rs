@@ -12,10 +12,6 @@ pub(super) struct Raised {
     pub(super) from_command: bool,
 }
 
-/// An end that a script may not catch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Killed;
-
 /// What Redis says of a script that had to be stopped.
 pub(super) const KILLED: &str = "ERR Script killed by user with SCRIPT KILL.";
 
@@ -51,14 +47,7 @@ impl fmt::Display for Raised {
     }
 }
 
-impl fmt::Display for Killed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(KILLED)
-    }
-}
-
 impl std::error::Error for Raised {}
-impl std::error::Error for Killed {}
 
 impl Raised {
     /// Raises a misuse of the bridge.
@@ -95,9 +84,4 @@ pub(super) fn translated(lua: &Lua, error: &Error) -> mlua::Result<Value> {
         other => other.to_string(),
     };
     Ok(Value::String(lua.create_string(text)?))
-}
-
-/// Whether this is an end that must not be caught.
-pub(super) fn is_kill(error: &Error) -> bool {
-    error.downcast_ref::<Killed>().is_some()
 }

@@ -14,29 +14,30 @@ mod convert;
 mod error;
 mod library;
 mod random;
+mod raw;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Value, VmState};
+use mlua::{Function, Lua, LuaOptions, StdLib};
 use sha1::{Digest, Sha1};
-use sluice_core::redis::{Bytes, Reply};
+use sluice_core::redis::Reply;
 
 use super::command::{Arg, Fail};
 use super::hash::FixedState;
 use super::{Sha, State};
 use call::Running;
 use random::Random;
+use raw::{Interpreter, Kept, Kind, Stack};
 
 /// A script that has executed so many Lua instructions is taken to be endless.
 const BUDGET: u32 = 200_000_000;
 /// The budget is looked at this often.
-const BUDGET_STEP: u32 = 1_000_000;
-/// Most keys with a runner of their own.
-const MAX_KEYS: usize = 8;
-/// Most arguments that are passed on Lua's stack.
-const MAX_ARGS: usize = 200;
+const BUDGET_STEP: i32 = 1_000_000;
+/// Garbage may grow to so many percent of what is alive: what lives long is
+/// small (the sandbox and the scripts), so a collection now and then is cheap.
+const GARBAGE_PERCENT: i32 = 1_000;
 
 /// Lua interpreter and compiled scripts: one per thread, shared by all worlds
 /// there. Cheap to clone; holds no state that a script can carry from one run
@@ -47,21 +48,12 @@ pub struct Engine {
 }
 
 struct Inner {
-    lua: Lua,
-    running: Rc<RefCell<Running>>,
+    interpreter: Interpreter<Running>,
     random: Random,
-    spent: Rc<std::cell::Cell<u32>>,
-    runners: Vec<Function>,
-    run_tables: Function,
-    tidy: Function,
-    compiled: RefCell<HashMap<Sha, Script, FixedState>>,
-}
-
-#[derive(Clone)]
-struct Script {
-    function: Function,
-    /// It could get hold of a function that writes past a stand-in.
-    suspect: bool,
+    /// The globals behind the stand-in, where `KEYS` and `ARGV` are set.
+    globals: Kept,
+    handler: Kept,
+    compiled: RefCell<HashMap<Sha, Kept, FixedState>>,
 }
 
 /// One run of a script.
@@ -71,6 +63,10 @@ pub(super) struct Job<'a> {
     pub(super) argv: &'a [Arg<'a>],
     pub(super) read_only: bool,
 }
+
+/// A script that is ready to run.
+#[derive(Clone, Copy)]
+pub(super) struct Script(Kept);
 
 impl Default for Engine {
     fn default() -> Self {
@@ -91,149 +87,126 @@ impl Engine {
         }
     }
 
-    /// Makes sure that the script can be run; `sha` is its SHA-1.
-    pub(super) fn compile(&self, sha: &Sha, source: &[u8]) -> Result<(), Fail> {
-        if self.inner.compiled.borrow().contains_key(sha) {
-            return Ok(());
+    /// The script, compiled if it was not yet; `sha` is its SHA-1.
+    pub(super) fn compile(&self, sha: &Sha, source: &[u8]) -> Result<Script, Fail> {
+        if let Some(kept) = self.inner.compiled.borrow().get(sha) {
+            return Ok(Script(*kept));
         }
-        let script = self.inner.load(source)?;
-        self.inner.compiled.borrow_mut().insert(*sha, script);
-        Ok(())
+        let kept = self.inner.load(source)?;
+        self.inner.compiled.borrow_mut().insert(*sha, kept);
+        Ok(Script(kept))
     }
 
-    /// Runs a compiled script on a server.
-    pub(super) fn run(&self, state: &mut State, job: &Job) -> Result<Reply, Fail> {
+    /// Runs a script on a server.
+    pub(super) fn run(
+        &self,
+        state: &mut Box<State>,
+        script: Script,
+        job: &Job,
+    ) -> Result<Reply, Fail> {
         let inner = &*self.inner;
-        let script = inner.compiled.borrow().get(&job.sha).cloned();
-        let script = script.expect("compiled before it is run");
+        let version = state.version;
         inner.random.reset();
-        inner.spent.set(0);
-        inner.running.borrow_mut().begin(state, job);
-        let outcome = inner.call(&script, job);
-        let version = inner.running.borrow_mut().end(state);
-        if script.suspect {
-            inner.tidy.call::<()>(()).expect("the sandbox is ours");
-        }
-        match outcome {
-            Ok((true, value)) => {
-                convert::to_reply(&value, version, 0).map_err(|e| failure(&e.to_string()))
-            }
-            Ok((false, value)) => Err(uncaught(&value, &job.sha)),
-            Err(error) if error::is_kill(&error) => Err(killed(&job.sha)),
-            Err(error) => Err(failure(&error.to_string())),
-        }
+        inner.interpreter.host.borrow_mut().begin(state, job);
+        let outcome = inner.interpreter.run(
+            inner.handler,
+            |stack| {
+                stack.push_kept(inner.globals);
+                let globals = stack.top();
+                push_args(stack, b"KEYS", job.keys, globals);
+                push_args(stack, b"ARGV", job.argv, globals);
+                stack.push_kept(script.0);
+                stack.replace(globals);
+            },
+            |stack, at, fine| {
+                if fine {
+                    Ok(convert::to_reply(stack, at, version, 0))
+                } else {
+                    Err(uncaught(stack, at, &job.sha))
+                }
+            },
+        );
+        inner.interpreter.host.borrow_mut().end(state);
+        outcome
     }
+}
+
+/// Sets a global to a table of arguments.
+fn push_args(stack: &mut Stack, name: &[u8], args: &[Arg], globals: i32) {
+    stack.push_bytes(name);
+    stack.push_table(args.len(), 0);
+    let table = stack.top();
+    for (index, arg) in (1..).zip(args) {
+        stack.push_bytes(arg);
+        stack.set_item(table, index);
+    }
+    stack.set_field(globals);
 }
 
 impl Inner {
     fn new() -> mlua::Result<Self> {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
-        let running = Rc::new(RefCell::new(Running::default()));
+        let interpreter = Interpreter::new(lua, Running::default())?;
+        let lua = &interpreter.lua;
         let random = Random::new();
-        let spent = Rc::new(std::cell::Cell::new(0));
-        let native = call::native(&lua, &running, &random)?;
+        let native = call::native(&interpreter, &random)?;
+        let translate: Function = native.get("translate")?;
+        let translate = interpreter.keep(translate)?;
+        interpreter.host.borrow_mut().translate = Some(translate);
         let sandbox = lua.load(include_str!("sandbox.lua")).set_name("=sandbox");
-        let (global, make, run_tables, tidy): (mlua::Table, Function, Function, Function) =
-            sandbox.call(native)?;
-        let runners = (0..=MAX_KEYS)
-            .map(|n| make.call(n))
-            .collect::<Result<_, _>>()?;
+        let (global, real): (mlua::Table, mlua::Table) = sandbox.call(native)?;
         lua.set_globals(global)?;
-        let counter = spent.clone();
-        let triggers = HookTriggers::new().every_nth_instruction(BUDGET_STEP);
-        lua.set_global_hook(triggers, move |_, _| {
-            counter.set(counter.get() + BUDGET_STEP);
-            if counter.get() >= BUDGET {
-                return Err(mlua::Error::external(error::Killed));
-            }
-            Ok(VmState::Continue)
-        })?;
+        interpreter.watch(BUDGET_STEP, Running::tick)?;
+        interpreter.rest(GARBAGE_PERCENT);
         Ok(Self {
-            lua,
-            running,
             random,
-            spent,
-            runners,
-            run_tables,
-            tidy,
+            globals: interpreter.keep(real)?,
+            handler: interpreter.keep(interpreter.function(call::handler)?)?,
             compiled: RefCell::default(),
+            interpreter,
         })
     }
 
-    fn load(&self, source: &[u8]) -> Result<Script, Fail> {
-        let chunk = self.lua.load(source).set_name("@user_script");
+    fn load(&self, source: &[u8]) -> Result<Kept, Fail> {
+        let chunk = self.interpreter.lua.load(source).set_name("@user_script");
         let function = chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function();
-        let function = function.map_err(|error| {
+        let kept = function.and_then(|function| self.interpreter.keep(function));
+        kept.map_err(|error| {
             let text = match &error {
                 mlua::Error::SyntaxError { message, .. } => message.clone(),
                 other => other.to_string(),
             };
             let text = format!("ERR Error compiling script (new function): {text}");
             Fail::new(&*convert::one_line(text.as_bytes()))
-        })?;
-        let names: [&[u8]; 3] = [b"table", b"_G", b"load"];
-        let has = |name: &[u8]| source.windows(name.len()).any(|window| window == name);
-        Ok(Script {
-            function,
-            suspect: names.into_iter().any(has),
         })
-    }
-
-    fn call(&self, script: &Script, job: &Job) -> mlua::Result<(bool, Value)> {
-        let lua = &self.lua;
-        let few = job.keys.len() <= MAX_KEYS && job.argv.len() <= MAX_ARGS;
-        if few {
-            let mut args = MultiValue::with_capacity(1 + job.keys.len() + job.argv.len());
-            args.push_back(Value::Function(script.function.clone()));
-            for arg in job.keys.iter().chain(job.argv) {
-                args.push_back(Value::String(lua.create_string(&**arg)?));
-            }
-            return self.runners[job.keys.len()].call(args);
-        }
-        let table = |args: &[Arg]| {
-            let table = lua.create_table_with_capacity(args.len(), 0)?;
-            for arg in args {
-                table.raw_push(lua.create_string(&**arg)?)?;
-            }
-            Ok::<_, mlua::Error>(table)
-        };
-        let function = script.function.clone();
-        self.run_tables
-            .call((function, table(job.keys)?, table(job.argv)?))
     }
 }
 
 /// The error reply for what a script did not catch.
-fn uncaught(value: &Value, sha: &Sha) -> Fail {
-    let Value::Table(table) = value else {
-        return match value {
-            Value::Error(error) if error::is_kill(error) => killed(sha),
-            other => failure(&format!("{other:?}")),
-        };
-    };
-    let field = |name: &str| table.raw_get::<Value>(name).ok();
-    let mut text = match field("err") {
-        Some(Value::String(text)) => text.as_bytes().to_vec(),
-        _ => Vec::new(),
-    };
-    let source = field("source").and_then(|source| Some(source.as_string()?.to_string_lossy()));
-    let line = field("line").and_then(|line| line.as_integer());
-    if let (Some(source), Some(line)) = (source, line) {
-        let sha = String::from_utf8_lossy(sha);
-        text.extend(format!(" script: {sha}, on {source}:{line}.").bytes());
+fn uncaught(stack: &mut Stack, at: i32, sha: &Sha) -> Fail {
+    let sha = String::from_utf8_lossy(sha);
+    if stack.kind(at) == Kind::Mark && stack.is_kill(at) {
+        return Fail::new(format!("{} script: {sha}", error::KILLED));
+    }
+    if stack.kind(at) != Kind::Table {
+        stack.stringify(at);
+        let text = stack.bytes(at).unwrap_or(b"unknown error");
+        return Fail::new(&*convert::one_line(
+            &[b"ERR Error running script: ", text].concat(),
+        ));
+    }
+    let field = stack.top() + 1;
+    stack.push_field(at, b"err");
+    stack.push_field(at, b"source");
+    stack.push_field(at, b"line");
+    let mut text = stack.bytes(field).unwrap_or_default().to_vec();
+    if let (Some(source), Some(line)) = (stack.bytes(field + 1), stack.number(field + 2)) {
+        text.extend_from_slice(format!(" script: {sha}, on ").as_bytes());
+        text.extend_from_slice(source);
+        text.extend_from_slice(format!(":{line}.").as_bytes());
     }
     Fail::new(&*convert::one_line(&text))
-}
-
-fn killed(sha: &Sha) -> Fail {
-    let sha = String::from_utf8_lossy(sha);
-    Fail::new(format!("{} script: {sha}", error::KILLED))
-}
-
-fn failure(text: &str) -> Fail {
-    let text = format!("ERR Error running script: {text}");
-    Fail::new(&*convert::one_line(text.as_bytes()))
 }
 
 /// SHA-1 in lower-case hexadecimal.
@@ -246,9 +219,4 @@ pub(super) fn sha1_hex(text: &[u8]) -> Sha {
         pair[1] = HEX[usize::from(byte & 15)];
     }
     out
-}
-
-/// Shares the bytes of a Lua string.
-fn bytes_of(text: &mlua::LuaString) -> Bytes {
-    Bytes::from(&*text.as_bytes())
 }

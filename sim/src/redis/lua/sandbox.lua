@@ -6,8 +6,8 @@
 -- that would look past a metatable (rawset, rawget, next, pairs,
 -- setmetatable, getmetatable) know the stand-ins.
 --
--- Takes a table of native functions, returns the stand-in for `_G`, the real
--- globals, and a maker of runners.
+-- Takes a table of native functions, returns the stand-in for `_G` and the real
+-- globals.
 local native = ...
 
 local error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall =
@@ -164,7 +164,12 @@ local function copy(from, names)
 end
 
 G.string = protect(copy(string, "byte char dump find format gfind gmatch gsub len lower match rep reverse sub upper"))
-G.table = protect(copy(table, "concat foreach foreachi getn insert maxn remove setn sort"))
+local table_real = copy(table, "concat foreach foreachi getn insert maxn remove setn sort")
+-- These write past metatables.
+for _, name in ipairs({ "insert", "remove", "setn", "sort" }) do
+    table_real[name] = native.guard(table[name], real_of, READONLY)
+end
+G.table = protect(table_real)
 local math_real = copy(math, "abs acos asin atan2 atan ceil cos cosh deg exp floor fmod frexp huge ldexp log10 log max min mod modf pi pow rad sin sinh sqrt tan tanh")
 math_real.random, math_real.randomseed = native.random, native.randomseed
 G.math = protect(math_real)
@@ -192,32 +197,4 @@ global = protect(G, function(_, name)
 end)
 G._G = global
 
--- A runner for so many keys: the arguments arrive as Lua arguments, which is
--- much cheaper than filling two tables from outside.
-local function runner(count)
-    local names = {}
-    for i = 1, count do names[i] = "k" .. i end
-    local list = table.concat(names, ", ")
-    local text = "local G, xpcall, handler = ...\n"
-        .. "return function(f, " .. (count > 0 and list .. ", " or "") .. "...)\n"
-        .. "G.KEYS, G.ARGV = {" .. list .. "}, {...}\n"
-        .. "return xpcall(f, handler)\n"
-        .. "end"
-    return loadstring(text, "=runner")(G, xpcall, native.handler)
-end
-
--- For more keys or arguments than a call can carry.
-local function run_tables(f, keys, argv)
-    G.KEYS, G.ARGV = keys, argv
-    return xpcall(f, native.handler)
-end
-
--- Whether a script got something into a stand-in by way of table.insert and
--- its like, which do not look at metatables; and takes it out.
-local function tidy()
-    for stand_in in pairs(real_of) do
-        for k in pairs(stand_in) do rawset(stand_in, k, nil) end
-    end
-end
-
-return global, runner, run_tables, tidy
+return global, G

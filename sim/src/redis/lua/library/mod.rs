@@ -7,13 +7,16 @@ mod pack;
 
 use mlua::{Error, Lua, MultiValue, Table, Value};
 
+use super::call::Running;
 use super::error::Plain;
+use super::raw::Interpreter;
 
 /// A table of all libraries by name.
-pub(super) fn all(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn all(interpreter: &Interpreter<Running>) -> mlua::Result<Table> {
+    let lua = &interpreter.lua;
     let libraries = lua.create_table()?;
     libraries.set("bit", bit::library(lua)?)?;
-    libraries.set("struct", pack::library(lua)?)?;
+    libraries.set("struct", pack::library(interpreter)?)?;
     libraries.set("cjson", cjson::library(lua)?)?;
     libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
     Ok(libraries)

@@ -1,13 +1,53 @@
 //! `struct`: Roberto Ierusalimschy's library for packing values into bytes.
 
-use mlua::{Error, Lua, MultiValue, Table, Value};
+use mlua::Table;
 
-use super::Args;
+use crate::redis::lua::call::Running;
+use crate::redis::lua::raw::{Interpreter, Kind, Out, Raise, Stack};
 
 /// Widest integer.
 const MAX_INT: usize = 32;
 /// Widest alignment.
 const MAX_ALIGN: usize = 8;
+
+/// What a call did wrong.
+enum Wrong {
+    Plain(String),
+    /// With the number of the argument.
+    Argument(i32, String),
+}
+
+impl Wrong {
+    fn plain(text: &str) -> Self {
+        Self::Plain(text.to_owned())
+    }
+
+    fn argument(at: i32, text: &str) -> Self {
+        Self::Argument(at, text.to_owned())
+    }
+
+    /// An argument of another type.
+    fn expected(stack: &Stack, at: i32, kind: &str) -> Self {
+        let got = stack.kind(at).name();
+        Self::Argument(at, format!("{kind} expected, got {got}"))
+    }
+
+    /// Leaves the error on the stack, in the name of the line that called.
+    fn raise(self, stack: &mut Stack, name: &str, text: &mut Vec<u8>) -> Raise {
+        text.clear();
+        if let Some(Some(place)) = stack.place(1) {
+            text.extend_from_slice(format!("{}:{}: ", place.short, place.line).as_bytes());
+        }
+        match self {
+            Self::Plain(what) => text.extend_from_slice(what.as_bytes()),
+            Self::Argument(at, why) => {
+                text.extend_from_slice(format!("bad argument #{at} to '{name}' ({why})").as_bytes())
+            }
+        }
+        stack.push_bytes(text);
+        Raise
+    }
+}
 
 /// Reads a format: byte order and alignment are its state.
 struct Format<'a> {
@@ -26,7 +66,7 @@ impl<'a> Format<'a> {
         }
     }
 
-    fn number(&mut self, otherwise: usize, args: &Args) -> Result<usize, Error> {
+    fn number(&mut self, otherwise: usize) -> Result<usize, Wrong> {
         let count = self.text.iter().take_while(|b| b.is_ascii_digit()).count();
         if count == 0 {
             return Ok(otherwise);
@@ -36,7 +76,7 @@ impl<'a> Format<'a> {
             let next = value.checked_mul(10).map(|v| v + usize::from(digit - b'0'));
             value = next
                 .filter(|value| *value <= i32::MAX as usize)
-                .ok_or_else(|| args.error("integral size overflow"))?;
+                .ok_or_else(|| Wrong::plain("integral size overflow"))?;
         }
         self.text = &self.text[count..];
         Ok(value)
@@ -44,7 +84,7 @@ impl<'a> Format<'a> {
 
     /// The next option that takes or skips bytes, with its size and the padding
     /// that it needs at `position`; control options are obeyed on the way.
-    fn next(&mut self, position: usize, args: &Args) -> Result<Option<(u8, usize, usize)>, Error> {
+    fn next(&mut self, position: usize) -> Result<Option<(u8, usize, usize)>, Wrong> {
         while let Some((option, rest)) = self.text.split_first() {
             self.text = rest;
             let size = match option {
@@ -53,15 +93,15 @@ impl<'a> Format<'a> {
                 b'l' | b'L' | b'T' | b'd' => 8,
                 b'f' => 4,
                 b'i' | b'I' => {
-                    let size = self.number(4, args)?;
+                    let size = self.number(4)?;
                     if size > MAX_INT {
                         let text =
                             format!("integral size {size} is larger than limit of {MAX_INT}");
-                        return Err(args.error(&text));
+                        return Err(Wrong::Plain(text));
                     }
                     size
                 }
-                b'c' => self.number(1, args)?,
+                b'c' => self.number(1)?,
                 b's' => 0,
                 b' ' => continue,
                 b'<' => {
@@ -73,17 +113,17 @@ impl<'a> Format<'a> {
                     continue;
                 }
                 b'!' => {
-                    let align = self.number(MAX_ALIGN, args)?;
+                    let align = self.number(MAX_ALIGN)?;
                     if !align.is_power_of_two() && align != 0 {
                         let text = format!("alignment {align} is not a power of 2");
-                        return Err(args.error(&text));
+                        return Err(Wrong::Plain(text));
                     }
                     self.align = align;
                     continue;
                 }
                 other => {
                     let text = format!("invalid format option '{}'", char::from(*other));
-                    return Err(args.bad(1, &text));
+                    return Err(Wrong::Argument(1, text));
                 }
             };
             let unit = size.min(self.align);
@@ -98,31 +138,75 @@ impl<'a> Format<'a> {
     }
 }
 
-fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
-    let args = Args::new(lua, "pack", values);
-    let text = args.string(1)?;
-    let text = text.as_bytes();
-    let mut format = Format::new(&text);
-    let mut out = Vec::with_capacity(64);
+/// The argument as a string; a number is made one.
+fn text_at(stack: &mut Stack, at: i32) -> Result<(), Wrong> {
+    match stack.kind(at) {
+        Kind::Text => Ok(()),
+        Kind::Number => {
+            stack.stringify(at);
+            Ok(())
+        }
+        _ => Err(Wrong::expected(stack, at, "string")),
+    }
+}
+
+fn number_at(stack: &Stack, at: i32) -> Result<f64, Wrong> {
+    stack
+        .number(at)
+        .ok_or_else(|| Wrong::expected(stack, at, "number"))
+}
+
+fn bytes_at(stack: &Stack, at: i32) -> Result<&[u8], Wrong> {
+    stack
+        .bytes(at)
+        .ok_or_else(|| Wrong::expected(stack, at, "string"))
+}
+
+fn pack(stack: &mut Stack, running: &mut Running) -> Out {
+    let out = &mut running.text;
+    out.clear();
+    match pack_into(stack, out) {
+        Ok(()) => {
+            stack.push_bytes(out);
+            Ok(1)
+        }
+        Err(wrong) => Err(wrong.raise(stack, "pack", out)),
+    }
+}
+
+fn pack_into(stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    for at in 1..=stack.top() {
+        if stack.kind(at) == Kind::Number && at == 1 {
+            stack.stringify(at);
+        }
+    }
+    let mut format = Format::new(bytes_at(stack, 1)?);
     let mut at = 2;
-    while let Some((option, size, padding)) = format.next(out.len(), &args)? {
+    let mut written = itoa::Buffer::new();
+    while let Some((option, size, padding)) = format.next(out.len())? {
         out.resize(out.len() + padding, 0);
         match option {
             b'x' => out.push(0),
             b'd' => {
-                let bytes = args.number(at)?.to_le_bytes();
-                put(&mut out, &bytes, format.little);
+                let bytes = number_at(stack, at)?.to_le_bytes();
+                put(out, &bytes, format.little);
             }
             b'f' => {
-                let bytes = (args.number(at)? as f32).to_le_bytes();
-                put(&mut out, &bytes, format.little);
+                let bytes = (number_at(stack, at)? as f32).to_le_bytes();
+                put(out, &bytes, format.little);
             }
             b'c' | b's' => {
-                let value = args.string(at)?;
-                let value = value.as_bytes();
+                // Numbers are taken for their text, as Lua writes it.
+                let value = match stack.number(at).filter(|_| stack.kind(at) == Kind::Number) {
+                    Some(n) => match crate::redis::number::exact_i64(n) {
+                        Some(n) if n.abs() < 100_000_000_000_000 => written.format(n).as_bytes(),
+                        _ => &crate::redis::number::format_g(n, 14).into_bytes(),
+                    },
+                    None => bytes_at(stack, at)?,
+                };
                 let size = if size == 0 { value.len() } else { size };
                 if value.len() < size {
-                    return Err(args.bad(at + 1, "string too short"));
+                    return Err(Wrong::argument(at + 1, "string too short"));
                 }
                 out.extend_from_slice(&value[..size]);
                 if option == b's' {
@@ -130,16 +214,16 @@ fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
                 }
             }
             _ => {
-                let n = args.number(at)?;
+                let n = number_at(stack, at)?;
                 let bits = if n < 0.0 { n as i64 as u64 } else { n as u64 };
                 let mut bytes = [0u8; MAX_INT];
                 bytes[..8].copy_from_slice(&bits.to_le_bytes());
-                put(&mut out, &bytes[..size], format.little);
+                put(out, &bytes[..size], format.little);
             }
         }
-        at += usize::from(option != b'x');
+        at += i32::from(option != b'x');
     }
-    lua.create_string(&out)
+    Ok(())
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8], little: bool) {
@@ -150,55 +234,82 @@ fn put(out: &mut Vec<u8>, bytes: &[u8], little: bool) {
     }
 }
 
-fn unpack(lua: &Lua, values: MultiValue) -> mlua::Result<MultiValue> {
-    let args = Args::new(lua, "unpack", values);
-    let (text, data) = (args.string(1)?, args.string(2)?);
-    let (text, data) = (text.as_bytes(), data.as_bytes());
-    let start = match args.value(3) {
-        None | Some(Value::Nil) => 1.0,
-        Some(_) => args.number(3)?,
+fn unpack(stack: &mut Stack, running: &mut Running) -> Out {
+    match unpack_all(stack, &mut running.text) {
+        Ok(count) => Ok(count),
+        Err(wrong) => Err(wrong.raise(stack, "unpack", &mut running.text)),
+    }
+}
+
+/// One value that was read, before it is pushed.
+enum Read {
+    Number(f64),
+    /// So many bytes from the position.
+    Bytes(usize),
+    Nothing,
+}
+
+fn unpack_all(stack: &mut Stack, copy: &mut Vec<u8>) -> Result<i32, Wrong> {
+    text_at(stack, 1)?;
+    text_at(stack, 2)?;
+    let start = match stack.kind(3) {
+        Kind::None | Kind::Nil => 1.0,
+        _ => number_at(stack, 3)?,
     };
     if start < 1.0 {
-        return Err(args.bad(3, "offset must be 1 or greater"));
+        return Err(Wrong::argument(3, "offset must be 1 or greater"));
     }
     let mut position = start as usize - 1;
-    let mut format = Format::new(&text);
-    let mut out = MultiValue::with_capacity(text.len() + 1);
-    while let Some((option, mut size, padding)) = format.next(position, &args)? {
-        let short = || args.bad(2, "data string too short");
-        position += padding;
-        let rest = data.get(position..).ok_or_else(short)?;
+    let base = stack.top();
+    // The format is short; a copy of it lets the stack grow meanwhile.
+    copy.clear();
+    copy.extend_from_slice(bytes_at(stack, 1)?);
+    let mut format = Format::new(copy);
+    if !stack.reserve(
+        i32::try_from(copy.len())
+            .unwrap_or(i32::MAX)
+            .saturating_add(2),
+    ) {
+        return Err(Wrong::plain("too many results"));
+    }
+    while let Some((option, mut size, padding)) = format.next(position)? {
         if option == b'c' && size == 0 {
-            size = match out.pop_back() {
-                Some(Value::Number(n)) => n as usize,
-                Some(Value::Integer(n)) => usize::try_from(n).unwrap_or(usize::MAX),
-                _ => return Err(args.error("format 'c0' needs a previous size")),
-            };
+            let previous = stack.top();
+            let count = stack
+                .number(previous)
+                .filter(|_| previous > base && stack.kind(previous) == Kind::Number);
+            let count = count.ok_or_else(|| Wrong::plain("format 'c0' needs a previous size"))?;
+            size = count as usize;
+            stack.pop(1);
         }
-        let bytes = rest.get(..size).ok_or_else(short)?;
-        match option {
-            b'x' => {}
-            b'd' => {
-                let n = f64::from_le_bytes(take(bytes, format.little));
-                out.push_back(Value::Number(n));
+        let read = {
+            let short = || Wrong::argument(2, "data string too short");
+            position += padding;
+            let rest = bytes_at(stack, 2)?.get(position..).ok_or_else(short)?;
+            let bytes = rest.get(..size).ok_or_else(short)?;
+            match option {
+                b'x' => Read::Nothing,
+                b'd' => Read::Number(f64::from_le_bytes(take(bytes, format.little))),
+                b'f' => Read::Number(f64::from(f32::from_le_bytes(take(bytes, format.little)))),
+                b'c' => Read::Bytes(size),
+                b's' => {
+                    let end = rest.iter().position(|byte| *byte == 0);
+                    let end = end.ok_or_else(|| Wrong::plain("unfinished string in data"))?;
+                    size = end + 1;
+                    Read::Bytes(end)
+                }
+                _ => Read::Number(integer(bytes, option, format.little)),
             }
-            b'f' => {
-                let n = f32::from_le_bytes(take(bytes, format.little));
-                out.push_back(Value::Number(f64::from(n)));
-            }
-            b'c' => out.push_back(Value::String(lua.create_string(bytes)?)),
-            b's' => {
-                let end = rest.iter().position(|byte| *byte == 0);
-                let end = end.ok_or_else(|| args.error("unfinished string in data"))?;
-                out.push_back(Value::String(lua.create_string(&rest[..end])?));
-                size = end + 1;
-            }
-            _ => out.push_back(Value::Number(integer(bytes, option, format.little))),
+        };
+        match read {
+            Read::Nothing => {}
+            Read::Number(n) => stack.push_number(n),
+            Read::Bytes(count) => stack.push_part(2, position..position + count),
         }
         position += size;
     }
-    out.push_back(Value::Number((position + 1) as f64));
-    Ok(out)
+    stack.push_number((position + 1) as f64);
+    Ok(stack.top() - base)
 }
 
 /// The bytes in little-endian order.
@@ -226,28 +337,36 @@ fn integer(bytes: &[u8], option: u8, little: bool) -> f64 {
     ((value << unused) as i64 >> unused) as f64
 }
 
-fn size(lua: &Lua, values: MultiValue) -> mlua::Result<f64> {
-    let args = Args::new(lua, "size", values);
-    let text = args.string(1)?;
-    let text = text.as_bytes();
-    let mut format = Format::new(&text);
+fn size(stack: &mut Stack, running: &mut Running) -> Out {
+    match size_of(stack) {
+        Ok(size) => {
+            stack.push_number(size as f64);
+            Ok(1)
+        }
+        Err(wrong) => Err(wrong.raise(stack, "size", &mut running.text)),
+    }
+}
+
+fn size_of(stack: &mut Stack) -> Result<usize, Wrong> {
+    text_at(stack, 1)?;
+    let mut format = Format::new(bytes_at(stack, 1)?);
     let mut position = 0;
-    while let Some((option, size, padding)) = format.next(position, &args)? {
+    while let Some((option, size, padding)) = format.next(position)? {
         if option == b's' {
-            return Err(args.bad(1, "option 's' has no fixed size"));
+            return Err(Wrong::argument(1, "option 's' has no fixed size"));
         }
         if option == b'c' && size == 0 {
-            return Err(args.bad(1, "option 'c0' has no fixed size"));
+            return Err(Wrong::argument(1, "option 'c0' has no fixed size"));
         }
         position += padding + size;
     }
-    Ok(position as f64)
+    Ok(position)
 }
 
-pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
-    let table = lua.create_table()?;
-    table.set("pack", lua.create_function(pack)?)?;
-    table.set("unpack", lua.create_function(unpack)?)?;
-    table.set("size", lua.create_function(size)?)?;
+pub(super) fn library(interpreter: &Interpreter<Running>) -> mlua::Result<Table> {
+    let table = interpreter.lua.create_table()?;
+    table.set("pack", interpreter.function(pack)?)?;
+    table.set("unpack", interpreter.function(unpack)?)?;
+    table.set("size", interpreter.function(size)?)?;
     Ok(table)
 }

@@ -1,0 +1,485 @@
+//! The one place that speaks to Lua's C interface directly.
+//!
+//! A script's cost is its calls, and through a safe wrapper each call takes
+//! a protected call, a vector of values with a reference each, and a copy of
+//! every argument. Here a call reads its arguments where they lie on Lua's
+//! stack and writes its result there; everything that is not called by the
+//! thousand (the libraries that run rarely, loading, the sandbox) goes through
+//! `mlua` as before.
+//!
+//! **Why this is sound.** Three rules, kept in this file alone:
+//!
+//! 1. A slice read from the stack borrows the [`Stack`], and whatever could
+//!    take the string off it needs the `Stack` mutably.
+//! 2. Lua reports errors by `longjmp`. The only functions here that raise are
+//!    the trampoline and the hook, when nothing is left to drop. Running out of
+//!    memory inside a push would jump, too: natives own nothing across a push
+//!    (what they build lies in their host), and the process is at its end.
+//! 3. Indices are positive, which Lua checks against the stack's top, and
+//!    pushes without a bound reserve their room first.
+
+#![allow(
+    unsafe_code,
+    reason = "the bridge's cost is the simulator's speed; see the header"
+)]
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use mlua::ffi;
+use mlua::{Function, Lua, lua_State};
+
+/// Arguments and results of a native function.
+pub(super) struct Stack(NonNull<lua_State>);
+
+/// An error is on top of the stack and is to be raised.
+pub(super) struct Raise;
+
+/// How many results a native function leaves on top of the stack.
+pub(super) type Out = Result<c_int, Raise>;
+
+/// A function that scripts call, with what it shares with its kin.
+pub(super) type Native<H> = fn(&mut Stack, &mut H) -> Out;
+
+/// A value's type, as far as anybody here asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    None,
+    Nil,
+    Boolean,
+    Number,
+    Text,
+    Table,
+    /// An error of `mlua`'s, or another of its objects.
+    Userdata,
+    /// An address: only [`Stack::push_mark`] makes them.
+    Mark,
+    Other,
+}
+
+impl Kind {
+    /// The name that Lua gives it in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "no value",
+            Self::Nil => "nil",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::Text => "string",
+            Self::Table => "table",
+            Self::Userdata | Self::Mark => "userdata",
+            Self::Other => "function",
+        }
+    }
+}
+
+/// A value kept alive in Lua's registry, for the life of the interpreter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept(c_int);
+
+/// An interpreter, and what its native functions share.
+pub(super) struct Interpreter<H> {
+    // Dropped first: its functions point to the host.
+    pub(super) lua: Lua,
+    pub(super) host: Rc<RefCell<H>>,
+    state: NonNull<lua_State>,
+}
+
+/// What ends a script, and cannot be caught.
+static KILL: u8 = 0;
+
+impl<H> Interpreter<H> {
+    pub(super) fn new(lua: Lua, host: H) -> mlua::Result<Self> {
+        let mut state = std::ptr::null_mut();
+        // SAFETY: only takes the address; the state lives as long as `lua`.
+        unsafe { lua.exec_raw::<()>((), |l| state = l)? };
+        Ok(Self {
+            lua,
+            host: Rc::new(RefCell::new(host)),
+            state: NonNull::new(state).expect("there is a state"),
+        })
+    }
+
+    /// Makes a native function. Panics in it pass through Lua; they are our
+    /// own bugs, and the interpreter is not used again.
+    pub(super) fn function(&self, native: Native<H>) -> mlua::Result<Function> {
+        let host = Rc::as_ptr(&self.host).cast_mut().cast::<c_void>();
+        // SAFETY: two pushes and a closure within the room that there always
+        // is. The pointers are those that the trampoline expects, and the host
+        // outlives the interpreter.
+        unsafe {
+            self.lua.exec_raw((), |l| {
+                ffi::lua_pushlightuserdata(l, host);
+                ffi::lua_pushlightuserdata(l, native as *mut c_void);
+                ffi::lua_pushcclosure(l, trampoline::<H>, 2);
+            })
+        }
+    }
+
+    /// Keeps a value for as long as the interpreter lives.
+    pub(super) fn keep(&self, value: impl mlua::IntoLua) -> mlua::Result<Kept> {
+        let mut kept = 0;
+        // SAFETY: `luaL_ref` takes the one value that was pushed.
+        unsafe {
+            self.lua.exec_raw::<()>(value, |l| {
+                kept = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            })?;
+        }
+        Ok(Kept(kept))
+    }
+
+    /// Calls `tick` every `every` instructions; if it says so, the script ends.
+    pub(super) fn watch(&self, every: c_int, tick: fn(&mut H) -> bool) -> mlua::Result<()> {
+        let host = Rc::as_ptr(&self.host).cast_mut().cast::<c_void>();
+        // SAFETY: as in `function`; the hook finds both in the registry.
+        unsafe {
+            self.lua.exec_raw((), |l| {
+                ffi::lua_pushlightuserdata(l, (&raw const KILL).cast_mut().cast());
+                ffi::lua_pushlightuserdata(l, host);
+                ffi::lua_pushlightuserdata(l, tick as *mut c_void);
+                ffi::lua_pushcclosure(l, nothing, 2);
+                ffi::lua_rawset(l, ffi::LUA_REGISTRYINDEX);
+                ffi::lua_sethook(l, Some(hook::<H>), ffi::LUA_MASKCOUNT, every);
+            })
+        }
+    }
+
+    /// How much garbage may pile up: the collector rests until the heap is
+    /// `percent` of what it was after the last collection.
+    pub(super) fn rest(&self, percent: c_int) {
+        // SAFETY: sets a parameter.
+        unsafe { ffi::lua_gc(self.state.as_ptr(), ffi::LUA_GCSETPAUSE, percent) };
+    }
+
+    /// Runs a function without arguments, errors through `handler`; then hands
+    /// the one result, or error (`false`), to `read` at index 1 above the
+    /// stack that it found. Out of memory outside a function, Lua ends the
+    /// process, as Rust does.
+    pub(super) fn run<T>(
+        &self,
+        handler: Kept,
+        prepare: impl FnOnce(&mut Stack),
+        read: impl FnOnce(&mut Stack, c_int, bool) -> T,
+    ) -> T {
+        let l = self.state.as_ptr();
+        let mut stack = Stack(self.state);
+        // SAFETY: the stack is left as it was found; the handler is a function.
+        unsafe {
+            let base = ffi::lua_gettop(l);
+            assert!(ffi::lua_checkstack(l, 16) != 0, "there is room for a call");
+            ffi::lua_rawgeti_(l, ffi::LUA_REGISTRYINDEX, handler.0);
+            prepare(&mut stack);
+            let status = ffi::lua_pcall(l, 0, 1, base + 1);
+            let out = read(&mut stack, base + 2, status == ffi::LUA_OK);
+            ffi::lua_settop(l, base);
+            out
+        }
+    }
+}
+
+/// Between Lua and a native function.
+unsafe extern "C-unwind" fn trampoline<H>(l: *mut lua_State) -> c_int {
+    // SAFETY: `function` made this closure: its first upvalue is the host, its
+    // second the native. Nothing is borrowed or owned when the error is raised.
+    unsafe {
+        let host = ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<RefCell<H>>();
+        let native = ffi::lua_touserdata(l, ffi::lua_upvalueindex(2));
+        let native = std::mem::transmute::<*mut c_void, Native<H>>(native);
+        let out = native(
+            &mut Stack(NonNull::new_unchecked(l)),
+            &mut (*host).borrow_mut(),
+        );
+        match out {
+            Ok(count) => count,
+            Err(Raise) => ffi::lua_error(l),
+        }
+    }
+}
+
+/// Makes of one of Lua's own C functions one that raises `message` when its
+/// first argument is a key of `refused`, and otherwise is the very same to
+/// whoever calls it.
+pub(super) fn guard(
+    lua: &Lua,
+    function: Function,
+    refused: mlua::Table,
+    message: &str,
+) -> mlua::Result<Function> {
+    // SAFETY: the values are checked; three upvalues are pushed and taken.
+    unsafe {
+        lua.exec_raw(
+            (refused, message, function),
+            |l| match ffi::lua_tocfunction(l, 3) {
+                Some(inner) => {
+                    ffi::lua_pushlightuserdata(l, inner as *mut c_void);
+                    ffi::lua_replace(l, 3);
+                    ffi::lua_pushcclosure(l, guarded, 3);
+                }
+                None => ffi::lua_pushnil(l),
+            },
+        )
+    }
+}
+
+unsafe extern "C-unwind" fn guarded(l: *mut lua_State) -> c_int {
+    // SAFETY: `guard` made this closure; the upvalues are a table, a text and a
+    // C function, which finds its arguments as if it had been called.
+    unsafe {
+        if ffi::lua_type(l, 1) == ffi::LUA_TTABLE {
+            ffi::lua_pushvalue(l, 1);
+            ffi::lua_rawget_(l, ffi::lua_upvalueindex(1));
+            if ffi::lua_type(l, -1) != ffi::LUA_TNIL {
+                ffi::lua_pushvalue(l, ffi::lua_upvalueindex(2));
+                ffi::lua_error(l);
+            }
+            ffi::lua_settop(l, -2);
+        }
+        let inner = ffi::lua_touserdata(l, ffi::lua_upvalueindex(3));
+        std::mem::transmute::<*mut c_void, mlua::lua_CFunction>(inner)(l)
+    }
+}
+
+unsafe extern "C-unwind" fn nothing(_: *mut lua_State) -> c_int {
+    0
+}
+
+unsafe extern "C-unwind" fn hook<H>(l: *mut lua_State, _: *mut ffi::lua_Debug) {
+    // SAFETY: `watch` left a closure with both pointers under this key.
+    unsafe {
+        ffi::lua_pushlightuserdata(l, (&raw const KILL).cast_mut().cast());
+        ffi::lua_rawget_(l, ffi::LUA_REGISTRYINDEX);
+        ffi::lua_getupvalue(l, -1, 1);
+        ffi::lua_getupvalue(l, -2, 2);
+        let host = ffi::lua_touserdata(l, -2).cast::<RefCell<H>>();
+        let tick =
+            std::mem::transmute::<*mut c_void, fn(&mut H) -> bool>(ffi::lua_touserdata(l, -1));
+        ffi::lua_settop(l, -4);
+        if tick(&mut (*host).borrow_mut()) {
+            ffi::lua_pushlightuserdata(l, (&raw const KILL).cast_mut().cast());
+            ffi::lua_error(l);
+        }
+    }
+}
+
+impl Stack {
+    fn l(&self) -> *mut lua_State {
+        self.0.as_ptr()
+    }
+
+    /// Number of values; in a native function, of arguments.
+    pub(super) fn top(&self) -> c_int {
+        // SAFETY: reads only.
+        unsafe { ffi::lua_gettop(self.l()) }
+    }
+
+    /// The type of the value at `at`, counted from 1.
+    pub(super) fn kind(&self, at: c_int) -> Kind {
+        debug_assert!(at > 0, "indices are absolute");
+        // SAFETY: reads only.
+        match unsafe { ffi::lua_type(self.l(), at) } {
+            ffi::LUA_TNONE => Kind::None,
+            ffi::LUA_TNIL => Kind::Nil,
+            ffi::LUA_TBOOLEAN => Kind::Boolean,
+            ffi::LUA_TNUMBER => Kind::Number,
+            ffi::LUA_TSTRING => Kind::Text,
+            ffi::LUA_TTABLE => Kind::Table,
+            ffi::LUA_TUSERDATA => Kind::Userdata,
+            ffi::LUA_TLIGHTUSERDATA => Kind::Mark,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The bytes of a string; of nothing else.
+    pub(super) fn bytes(&self, at: c_int) -> Option<&[u8]> {
+        if self.kind(at) != Kind::Text {
+            return None;
+        }
+        let mut len = 0;
+        // SAFETY: it is a string, so nothing is converted; it stays where it is
+        // while it is on the stack, which needs the stack mutably to change.
+        unsafe {
+            let start = ffi::lua_tolstring(self.l(), at, &raw mut len);
+            Some(std::slice::from_raw_parts(start.cast(), len))
+        }
+    }
+
+    /// The number, also when it is written as a string.
+    pub(super) fn number(&self, at: c_int) -> Option<f64> {
+        debug_assert!(at > 0, "indices are absolute");
+        // SAFETY: reads only.
+        unsafe {
+            let number = ffi::lua_tonumber(self.l(), at);
+            (number != 0.0 || ffi::lua_isnumber(self.l(), at) != 0).then_some(number)
+        }
+    }
+
+    /// What counts as true.
+    pub(super) fn truth(&self, at: c_int) -> bool {
+        // SAFETY: reads only.
+        unsafe { ffi::lua_toboolean(self.l(), at) != 0 }
+    }
+
+    /// Turns a number into the string that Lua makes of it.
+    pub(super) fn stringify(&mut self, at: c_int) {
+        debug_assert!(at > 0, "indices are absolute");
+        // SAFETY: converts in place.
+        unsafe { ffi::lua_tolstring(self.l(), at, std::ptr::null_mut()) };
+    }
+
+    /// Room for so many values more; false if there cannot be.
+    pub(super) fn reserve(&mut self, count: c_int) -> bool {
+        // SAFETY: grows the stack or refuses.
+        unsafe { ffi::lua_checkstack(self.l(), count) != 0 }
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        // SAFETY: Lua copies the bytes.
+        unsafe { ffi::lua_pushlstring_(self.l(), bytes.as_ptr().cast::<c_char>(), bytes.len()) }
+    }
+
+    /// A part of the string at `at`, which is at least so long.
+    pub(super) fn push_part(&mut self, at: c_int, part: std::ops::Range<usize>) {
+        let part = &self.bytes(at).expect("a string")[part];
+        // SAFETY: Lua copies the bytes; the string stays where it is.
+        unsafe { ffi::lua_pushlstring_(self.l(), part.as_ptr().cast::<c_char>(), part.len()) }
+    }
+
+    pub(super) fn push_number(&mut self, number: f64) {
+        // SAFETY: copies a number.
+        unsafe { ffi::lua_pushnumber(self.l(), number) }
+    }
+
+    pub(super) fn push_bool(&mut self, value: bool) {
+        // SAFETY: copies a boolean.
+        unsafe { ffi::lua_pushboolean(self.l(), c_int::from(value)) }
+    }
+
+    pub(super) fn push_nil(&mut self) {
+        // SAFETY: pushes nil.
+        unsafe { ffi::lua_pushnil(self.l()) }
+    }
+
+    /// A copy of the value at `at`.
+    pub(super) fn push_copy(&mut self, at: c_int) {
+        debug_assert!(at > 0, "indices are absolute");
+        // SAFETY: copies a value.
+        unsafe { ffi::lua_pushvalue(self.l(), at) }
+    }
+
+    pub(super) fn push_kept(&mut self, kept: Kept) {
+        // SAFETY: reads a slot that is never freed.
+        unsafe { ffi::lua_rawgeti_(self.l(), ffi::LUA_REGISTRYINDEX, kept.0) }
+    }
+
+    /// A new table with room for so many items and fields.
+    pub(super) fn push_table(&mut self, items: usize, fields: usize) {
+        let room = |n: usize| c_int::try_from(n).unwrap_or(0);
+        // SAFETY: allocates a table.
+        unsafe { ffi::lua_createtable(self.l(), room(items), room(fields)) }
+    }
+
+    /// Takes the top value into the table at `at`, as its `index`-th item.
+    pub(super) fn set_item(&mut self, at: c_int, index: c_int) {
+        assert_eq!(self.kind(at), Kind::Table);
+        // SAFETY: it is a table, and a value is on top.
+        unsafe { ffi::lua_rawseti_(self.l(), at, index) }
+    }
+
+    /// Takes the top value into the table at `at`, under the name below it.
+    pub(super) fn set_field(&mut self, at: c_int) {
+        assert_eq!(self.kind(at), Kind::Table);
+        // SAFETY: it is a table, and a string and a value are on top.
+        unsafe { ffi::lua_rawset(self.l(), at) }
+    }
+
+    /// Pushes the `index`-th item of the table at `at`.
+    pub(super) fn push_item(&mut self, at: c_int, index: c_int) {
+        assert_eq!(self.kind(at), Kind::Table);
+        // SAFETY: it is a table.
+        unsafe { ffi::lua_rawgeti_(self.l(), at, index) }
+    }
+
+    /// Pushes a field of the table at `at`.
+    pub(super) fn push_field(&mut self, at: c_int, name: &[u8]) {
+        assert_eq!(self.kind(at), Kind::Table);
+        self.push_bytes(name);
+        // SAFETY: it is a table, and the name is on top.
+        unsafe { ffi::lua_rawget_(self.l(), at) }
+    }
+
+    /// The next key and value of the table at `at`, in place of the key on top;
+    /// false, and nothing, at the end.
+    pub(super) fn next(&mut self, at: c_int) -> bool {
+        assert_eq!(self.kind(at), Kind::Table);
+        // SAFETY: it is a table, and the key came from it (or is nil).
+        unsafe { ffi::lua_next(self.l(), at) != 0 }
+    }
+
+    /// Number of items of the table at `at`.
+    pub(super) fn len(&self, at: c_int) -> usize {
+        // SAFETY: reads only.
+        unsafe { ffi::lua_objlen(self.l(), at) }
+    }
+
+    /// Drops `count` values from the top.
+    pub(super) fn pop(&mut self, count: c_int) {
+        assert!((0..=self.top()).contains(&count));
+        // SAFETY: there are so many.
+        unsafe { ffi::lua_settop(self.l(), -count - 1) }
+    }
+
+    /// Takes the top value to `at`, in place of what is there.
+    pub(super) fn replace(&mut self, at: c_int) {
+        assert!((1..self.top()).contains(&at));
+        // SAFETY: the index is valid.
+        unsafe { ffi::lua_replace(self.l(), at) }
+    }
+
+    /// Calls the function below `count` arguments; one result. Errors pass on:
+    /// the caller owns nothing.
+    pub(super) fn call(&mut self, count: c_int) {
+        assert!(count < self.top());
+        // SAFETY: there are so many values; rule 2 binds the caller.
+        unsafe { ffi::lua_call(self.l(), count, 1) }
+    }
+
+    /// Whether this is the mark that ends a script.
+    pub(super) fn is_kill(&self, at: c_int) -> bool {
+        // SAFETY: reads only; compares addresses.
+        let mark = unsafe { ffi::lua_touserdata(self.l(), at) };
+        std::ptr::eq(mark, (&raw const KILL).cast())
+    }
+
+    /// The source and line of the function `level` calls up, if it is Lua's.
+    pub(super) fn place(&self, level: c_int) -> Option<Option<Place>> {
+        // SAFETY: `lua_getstack` fills what `lua_getinfo` needs; the texts are
+        // copied before anything can free them.
+        unsafe {
+            let mut debug: ffi::lua_Debug = std::mem::zeroed();
+            if ffi::lua_getstack(self.l(), level, &raw mut debug) == 0 {
+                return None;
+            }
+            ffi::lua_getinfo(self.l(), c"Sl".as_ptr(), &raw mut debug);
+            if debug.currentline < 0 {
+                return Some(None);
+            }
+            let text = |start: *const c_char| CStr::from_ptr(start).to_string_lossy().into_owned();
+            Some(Some(Place {
+                source: text(debug.source),
+                short: text((&raw const debug.short_src).cast()),
+                line: debug.currentline,
+            }))
+        }
+    }
+}
+
+/// Where a function is in its source.
+pub(super) struct Place {
+    /// The chunk's name, `@` first when it names a file.
+    pub(super) source: String,
+    /// The name as messages have it.
+    pub(super) short: String,
+    pub(super) line: i32,
+}
