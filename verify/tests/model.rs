@@ -3,7 +3,7 @@
 //! statistics, wake-ups and zones from both.
 
 use proptest::prelude::*;
-use sluice_core::slots::{CLASSES, Class, Config, Event, Presence, Slots};
+use sluice_core::slots::{CLASSES, Class, Config, Event, Index, Presence, Slots};
 use sluice_core::time::StoreTime;
 use verify::model::{Model, Zone};
 
@@ -12,27 +12,27 @@ const START: u64 = 1_000_000;
 #[derive(Clone, Debug)]
 enum Op {
     Acquire {
-        id: u64,
+        id: u32,
         nonce: u64,
         class: u8,
         wait: bool,
     },
     Poll {
-        id: u64,
+        id: u32,
         nonce: u64,
     },
     /// With the fence of the place as it is, or one beside it.
     Renew {
-        id: u64,
+        id: u32,
         beside: bool,
         touch: bool,
     },
     Release {
-        id: u64,
+        id: u32,
         beside: bool,
     },
     Cancel {
-        id: u64,
+        id: u32,
         nonce: u64,
     },
     Resize {
@@ -48,7 +48,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let id = 0..7u64;
+    let id = 0..7u32;
     let nonce = prop_oneof![8 => Just(1u64), 3 => Just(2), 1 => Just(3)];
     prop_oneof![
         8 => (id.clone(), nonce.clone(), 0..CLASSES as u8, prop::bool::weighted(0.85))
@@ -100,12 +100,12 @@ prop_compose! {
 }
 
 /// Runs both side by side; panics at the first difference.
-fn agree(config: Config, ops: &[Op]) {
-    let mut slots = Slots::new(config, START).expect("the generated configuration is valid");
+fn agree<Ix: Index<u32>>(mut slots: Slots<u32, Ix>, ops: &[Op]) {
+    let config = *slots.config();
     let mut model = Model::new(config, START);
     let mut now = StoreTime(START);
     for (step, op) in ops.iter().enumerate() {
-        let fence = |slots: &Slots<u64>, id: u64, beside: bool| {
+        let fence = |slots: &Slots<u32, Ix>, id: u32, beside: bool| {
             let fence = slots
                 .held()
                 .find(|h| *h.id == id)
@@ -162,7 +162,7 @@ fn agree(config: Config, ops: &[Op]) {
     }
 }
 
-fn compare(slots: &mut Slots<u64>, model: &mut Model<u64>, step: usize) {
+fn compare<Ix: Index<u32>>(slots: &mut Slots<u32, Ix>, model: &mut Model<u32>, step: usize) {
     slots.check();
     let mut wakes = Vec::new();
     while let Some(event) = slots.poll_event() {
@@ -225,7 +225,8 @@ proptest! {
 
     #[test]
     fn slots_do_what_the_specification_says(config in config(), ops in prop::collection::vec(op(), 1..120)) {
-        agree(config, &ops);
+        agree(Slots::new(config, START)?, &ops);
+        agree(Slots::numbered(config, START)?, &ops);
     }
 }
 
@@ -238,7 +239,7 @@ fn a_machine_with_another_batch_is_told_apart() {
         ..Config::limiter(3, None)
     };
     let other = Config { batch: 2, ..config };
-    let mut slots = Slots::new(other, START).expect("valid");
+    let mut slots = Slots::<u32>::new(other, START).expect("valid");
     let mut model = Model::new(config, START);
     let now = StoreTime(START);
     for id in 0..6 {

@@ -46,12 +46,6 @@ impl Heap {
         self.entries.first().map(|entry| (entry.at, entry.slot))
     }
 
-    /// Whether the least deadline has been reached.
-    #[inline]
-    pub(super) fn is_due(&self, now: StoreTime) -> bool {
-        self.first().is_some_and(|(at, _)| at <= now)
-    }
-
     #[inline]
     pub(super) fn deadline(&self, slot: Slot) -> Option<StoreTime> {
         self.position(slot).map(|i| self.entries[i].at)

@@ -1,19 +1,18 @@
 //! What every operation does around its own act: expire first, promote last;
 //! and the transitions of a place that both share.
 
-use core::hash::Hash;
-
+use super::due::Due;
+use super::index::Index;
 use super::machine::{Caller, Place, Slots, State};
 use super::slab::{Slab, Slot};
 use super::{Ended, Event, Fence};
 use crate::time::StoreTime;
 
-impl<Id: Clone + Ord + Hash> Slots<Id> {
+impl<Id: Clone + Ord, Ix: Index<Id>> Slots<Id, Ix> {
     /// Step 1: meets up to B deadlines, of holders first.
     #[inline]
     pub(super) fn expire(&mut self, now: StoreTime) {
-        let heaps = [&self.held_due, &self.due, &self.ended];
-        if heaps.iter().any(|heap| heap.is_due(now)) {
+        if self.held_due.is_due(now) || self.due.is_due(now) || self.ended.is_due(now) {
             self.expire_batch(now);
         }
     }
@@ -22,11 +21,11 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     fn expire_batch(&mut self, now: StoreTime) {
         let mut steps = self.config.batch;
         while steps > 0 {
-            if let Some((_, slot)) = self.held_due.first().filter(|&(at, _)| at <= now) {
+            if let Some(slot) = self.reached(&self.held_due, now) {
                 self.expire_held(now, slot);
-            } else if let Some((_, slot)) = self.due.first().filter(|&(at, _)| at <= now) {
+            } else if let Some(slot) = self.reached(&self.due, now) {
                 self.expire_in_line(now, slot, &mut Caller::NOBODY.clone());
-            } else if let Some((_, slot)) = self.ended.first().filter(|&(at, _)| at <= now) {
+            } else if let Some(slot) = self.reached(&self.ended, now) {
                 self.set_ended(slot, None);
                 self.forget(slot);
             } else {
@@ -34,6 +33,12 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
             }
             steps -= 1;
         }
+    }
+
+    /// Whose deadline is next, if it has been reached.
+    fn reached(&self, due: &Due, now: StoreTime) -> Option<Slot> {
+        let first = due.first(by_id(&self.places));
+        first.filter(|&(at, _)| at <= now).map(|(_, slot)| slot)
     }
 
     /// Step 3: up to B waiters are granted, or turn out to be over.
@@ -132,35 +137,39 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.fence += 1;
         self.held += 1;
         let fence = self.fence;
-        match self.config.presence {
+        let wait_ms = match self.config.presence {
             Some(presence) => {
                 self.offers += 1;
-                self.places.get_mut(slot).state = State::Offered { fence };
+                let place = self.places.get_mut(slot);
+                place.state = State::Offered { fence };
+                let wait_ms = now.since(place.joined_at);
                 let until = now.plus(presence.claim_within_ms);
                 let less = by_id(&self.places);
                 self.held_due.set(slot, Some(until), less);
+                wait_ms
             }
             None => self.claim(now, slot, fence),
-        }
+        };
         if !own {
             let place = self.places.get(slot);
             self.events.push_back(Event::Granted {
                 id: place.id.clone(),
                 nonce: place.nonce,
                 fence,
-                wait_ms: now.since(place.joined_at),
+                wait_ms,
                 offer: self.config.presence.is_some(),
             });
         }
     }
 
-    /// Makes a held place claimed, and counts it.
+    /// Makes a held place claimed, and counts it. Says how long it waited.
     #[inline]
-    pub(super) fn claim(&mut self, now: StoreTime, slot: Slot, fence: Fence) {
+    pub(super) fn claim(&mut self, now: StoreTime, slot: Slot, fence: Fence) -> u64 {
         let wait_ms = now.since(self.places.get(slot).joined_at);
         self.places.get_mut(slot).state = self.held_state(now, fence, wait_ms);
         self.stats.claimed(wait_ms);
         self.refresh_held(slot);
+        wait_ms
     }
 
     #[inline]
@@ -246,7 +255,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.places.get_mut(slot).state = State::Ended { how };
         self.set_ended(slot, Some(until));
         while self.ended.len() > self.config.tombstones_max as usize {
-            let Some((_, oldest)) = self.ended.first() else {
+            let Some((_, oldest)) = self.ended.first(by_id(&self.places)) else {
                 break;
             };
             self.set_ended(oldest, None);
@@ -257,14 +266,9 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Removes every trace of an unlinked place.
     #[inline]
     pub(super) fn forget(&mut self, slot: Slot) {
-        let hash = self.places.get(slot).hash;
+        let key = self.places.get(slot).key;
         self.places.remove(slot);
-        match self.index.find_entry(hash, |&other| other == slot) {
-            Ok(entry) => {
-                entry.remove();
-            }
-            Err(_) => unreachable!("every place is in the index"),
-        }
+        self.index.remove(key, slot);
     }
 
     #[inline]
@@ -334,7 +338,9 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
 }
 
 /// Equal deadlines are met in the order of ids.
-pub(super) fn by_id<Id: Ord>(places: &Slab<Place<Id>>) -> impl Fn(Slot, Slot) -> bool + '_ {
+pub(super) fn by_id<Id: Ord, Key>(
+    places: &Slab<Place<Id, Key>>,
+) -> impl Fn(Slot, Slot) -> bool + '_ {
     |a, b| places.get(a).id < places.get(b).id
 }
 

@@ -3,10 +3,10 @@
 //!
 //! A counted B+tree in an arena: leaves of 64 keys side by side, inner nodes of
 //! 32 children that each know how many keys lie below them. Insert, remove,
-//! rank and nth are O(log n), at either end without a search in the leaf. A
-//! line is joined at its end and left at its front nearly always, so a full
-//! last node is not split in halves but followed by a new one (nodes stay full),
-//! and taking from the front moves a start mark instead of the keys.
+//! rank and nth are O(log n). A line is joined at its end and left at its front
+//! nearly always: both are done without a search, a full last node is not split
+//! in halves but followed by a new one (nodes stay full), and taking from the
+//! front moves a start mark instead of the keys.
 //!
 //! Nodes are not merged when they run low; they go when they are empty ("free at
 //! empty", Johnson & Shasha 1993), which keeps the code small and the height
@@ -14,31 +14,14 @@
 //! (one waiter who stays for ever makes it grow without bound), a balanced
 //! binary tree (a cache miss per level, and twenty levels).
 
+mod node;
+#[cfg(test)]
+mod tests;
+
 use alloc::vec::Vec;
 
+use self::node::{INNER, Inner, LEAF, Leaf};
 use super::slab::Slot;
-
-const LEAF: usize = 64;
-const INNER: usize = 32;
-
-/// Keys in a leaf: `keys[start..start + len]`, rising.
-#[derive(Clone, Debug)]
-struct Leaf {
-    start: u32,
-    len: u32,
-    keys: [u64; LEAF],
-    slots: [Slot; LEAF],
-}
-
-/// `lows[i]` (i ≥ 1) is at most every key below child i and above every key
-/// below child i − 1; `counts[i]` is how many keys lie below child i.
-#[derive(Clone, Debug)]
-struct Inner {
-    len: usize,
-    lows: [u64; INNER],
-    counts: [u32; INNER],
-    children: [u32; INNER],
-}
 
 /// The right half of a node that was split, for its parent.
 struct Split {
@@ -58,6 +41,8 @@ pub(super) struct Line {
     /// Levels of inner nodes above the leaves.
     height: u32,
     len: u32,
+    /// The leaf with the least key, and the one with the greatest.
+    edges: [u32; 2],
     /// The greatest key, if there is one: who joins at the end asks at once how
     /// many are ahead.
     last: u64,
@@ -80,11 +65,7 @@ impl Line {
         if self.len == 0 {
             return None;
         }
-        let mut node = self.root;
-        for _ in 0..self.height {
-            node = self.inners[node as usize].children[0];
-        }
-        let leaf = &self.leaves[node as usize];
+        let leaf = &self.leaves[self.edges[0] as usize];
         let i = leaf.start as usize;
         Some((leaf.keys[i], leaf.slots[i]))
     }
@@ -110,13 +91,18 @@ impl Line {
     }
 
     /// How many keys are smaller than `key`, which need not be there.
+    #[inline]
     pub(super) fn rank(&self, key: u64) -> u32 {
         if self.len == 0 {
-            return 0;
+            0
+        } else if key >= self.last {
+            self.len - u32::from(key == self.last)
+        } else {
+            self.rank_inside(key)
         }
-        if key >= self.last {
-            return self.len - u32::from(key == self.last);
-        }
+    }
+
+    fn rank_inside(&self, key: u64) -> u32 {
         let (mut node, mut rank) = (self.root, 0);
         for _ in 0..self.height {
             let inner = &self.inners[node as usize];
@@ -130,6 +116,66 @@ impl Line {
     /// Adds a key that is not there.
     #[inline]
     pub(super) fn insert(&mut self, key: u64, slot: Slot) {
+        let at_end = self.len == 0 || key > self.last;
+        if !(at_end && self.append(key, slot)) {
+            self.insert_inside(key, slot);
+        }
+        if at_end {
+            self.last = key;
+        }
+        self.len += 1;
+    }
+
+    /// Removes a key that is there.
+    #[inline]
+    pub(super) fn remove(&mut self, key: u64) -> Slot {
+        assert!(self.len > 0, "key {key} is in the line");
+        let slot = match self.take_first(key) {
+            Some(slot) => slot,
+            None => self.remove_inside(key),
+        };
+        self.len -= 1;
+        slot
+    }
+
+    /// Adds the greatest key, if the last leaf has room for it.
+    #[inline]
+    fn append(&mut self, key: u64, slot: Slot) -> bool {
+        let Some(leaf) = self.leaves.get_mut(self.edges[1] as usize) else {
+            return false;
+        };
+        let room = (leaf.len as usize) < LEAF;
+        if room {
+            leaf.put(leaf.len as usize, key, slot);
+            let mut node = self.root;
+            for _ in 0..self.height {
+                let inner = &mut self.inners[node as usize];
+                let i = inner.len - 1;
+                inner.counts[i] += 1;
+                node = inner.children[i];
+            }
+        }
+        room
+    }
+
+    /// Removes `key` if it is the least and not alone in its leaf.
+    #[inline]
+    fn take_first(&mut self, key: u64) -> Option<Slot> {
+        let leaf = &mut self.leaves[self.edges[0] as usize];
+        if leaf.keys().first() != Some(&key) || (leaf.len == 1 && self.height > 0) {
+            return None;
+        }
+        let slot = leaf.remove(key);
+        let mut node = self.root;
+        for _ in 0..self.height {
+            let inner = &mut self.inners[node as usize];
+            inner.counts[0] -= 1;
+            node = inner.children[0];
+        }
+        Some(slot)
+    }
+
+    fn insert_inside(&mut self, key: u64, slot: Slot) {
         if self.leaves.is_empty() {
             self.root = self.new_leaf();
         }
@@ -141,29 +187,34 @@ impl Line {
             root.put(0, 0, count, left);
             root.put(1, split.low, split.count, split.node);
         }
-        if self.len == 0 || key > self.last {
-            self.last = key;
-        }
-        self.len += 1;
+        self.find_edges();
     }
 
-    /// Removes a key that is there.
-    #[inline]
-    pub(super) fn remove(&mut self, key: u64) -> Slot {
-        assert!(self.len > 0, "key {key} is in the line");
+    fn remove_inside(&mut self, key: u64) -> Slot {
         let (slot, _) = self.remove_below(self.root, self.height, key);
-        self.len -= 1;
         while self.height > 0 && self.inners[self.root as usize].len == 1 {
             self.free_inners.push(self.root);
             self.root = self.inners[self.root as usize].children[0];
             self.height -= 1;
         }
-        if key == self.last
-            && let Some((last, _)) = self.nth(self.len.wrapping_sub(1))
-        {
-            self.last = last;
+        self.find_edges();
+        if key == self.last {
+            let leaf = &self.leaves[self.edges[1] as usize];
+            self.last = leaf.keys().last().copied().unwrap_or(key);
         }
         slot
+    }
+
+    fn find_edges(&mut self) {
+        self.edges = [self.root; 2];
+        for _ in 0..self.height {
+            let [first, last] = self.edges;
+            let last = &self.inners[last as usize];
+            self.edges = [
+                self.inners[first as usize].children[0],
+                last.children[last.len - 1],
+            ];
+        }
     }
 
     /// All entries by rising key.
@@ -271,23 +322,11 @@ impl Line {
     }
 
     fn new_leaf(&mut self) -> u32 {
-        let empty = Leaf {
-            start: 0,
-            len: 0,
-            keys: [0; LEAF],
-            slots: [0; LEAF],
-        };
-        renew(&mut self.leaves, &mut self.free_leaves, empty)
+        renew(&mut self.leaves, &mut self.free_leaves, Leaf::EMPTY)
     }
 
     fn new_inner(&mut self) -> u32 {
-        let empty = Inner {
-            len: 0,
-            lows: [0; INNER],
-            counts: [0; INNER],
-            children: [0; INNER],
-        };
-        renew(&mut self.inners, &mut self.free_inners, empty)
+        renew(&mut self.inners, &mut self.free_inners, Inner::EMPTY)
     }
 
     /// Panics unless keys rise, counts are exact and bounds hold. O(n).
@@ -303,6 +342,12 @@ impl Line {
         let made = self.leaves.len() + self.inners.len();
         let free = self.free_leaves.len() + self.free_inners.len();
         assert_eq!(made, free + nodes, "nodes are in the tree or free");
+        if !self.leaves.is_empty() {
+            let ends = [self.nth(0), self.nth(self.len.wrapping_sub(1))];
+            let [first, last] = self.edges.map(|leaf| self.leaves[leaf as usize].keys());
+            assert_eq!(ends[0].map(|end| end.0), first.first().copied(), "edge");
+            assert_eq!(ends[1].map(|end| end.0), last.last().copied(), "edge");
+        }
     }
 
     fn check_below(
@@ -341,93 +386,6 @@ impl Line {
     }
 }
 
-impl Leaf {
-    #[inline]
-    fn keys(&self) -> &[u64] {
-        &self.keys[self.start as usize..(self.start + self.len) as usize]
-    }
-
-    #[inline]
-    fn rank(&self, key: u64) -> usize {
-        let keys = self.keys();
-        match keys.last() {
-            Some(&last) if last >= key => keys.partition_point(|&k| k < key),
-            _ => keys.len(),
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, i: usize, key: u64, slot: Slot) {
-        let (mut start, len) = (self.start as usize, self.len as usize);
-        if start + len == LEAF {
-            self.keys.copy_within(start.., 0);
-            self.slots.copy_within(start.., 0);
-            self.start = 0;
-            start = 0;
-        }
-        if i < len {
-            self.keys.copy_within(start + i..start + len, start + i + 1);
-            self.slots
-                .copy_within(start + i..start + len, start + i + 1);
-        }
-        self.keys[start + i] = key;
-        self.slots[start + i] = slot;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn remove(&mut self, key: u64) -> Slot {
-        let (start, len) = (self.start as usize, self.len as usize);
-        let i = if len > 0 && self.keys[start] == key {
-            0
-        } else {
-            self.rank(key)
-        };
-        assert!(
-            i < len && self.keys[start + i] == key,
-            "key {key} is in the line"
-        );
-        let slot = self.slots[start + i];
-        self.len -= 1;
-        if i == 0 {
-            self.start = if len == 1 { 0 } else { self.start + 1 };
-        } else {
-            self.keys.copy_within(start + i + 1..start + len, start + i);
-            self.slots
-                .copy_within(start + i + 1..start + len, start + i);
-        }
-        slot
-    }
-}
-
-impl Inner {
-    /// The child whose range holds `key`.
-    #[inline]
-    fn route(&self, key: u64) -> usize {
-        if key >= self.lows[self.len - 1] {
-            return self.len - 1;
-        }
-        self.lows[1..self.len].partition_point(|&low| low <= key)
-    }
-
-    fn put(&mut self, i: usize, low: u64, count: u32, child: u32) {
-        self.lows.copy_within(i..self.len, i + 1);
-        self.counts.copy_within(i..self.len, i + 1);
-        self.children.copy_within(i..self.len, i + 1);
-        self.lows[i] = low;
-        self.counts[i] = count;
-        self.children[i] = child;
-        self.len += 1;
-    }
-
-    fn take(&mut self, i: usize) {
-        self.lows.copy_within(i + 1..self.len, i);
-        self.counts.copy_within(i + 1..self.len, i);
-        self.children.copy_within(i + 1..self.len, i);
-        self.len -= 1;
-    }
-}
-
 fn renew<T>(nodes: &mut Vec<T>, free: &mut Vec<u32>, empty: T) -> u32 {
     if let Some(node) = free.pop() {
         nodes[node as usize] = empty;
@@ -443,132 +401,4 @@ fn two<T>(nodes: &mut [T], a: u32, b: u32) -> (&mut T, &mut T) {
         .get_disjoint_mut([a as usize, b as usize])
         .expect("a new node is not the one that is split");
     (a, b)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::collections::BTreeMap;
-    use proptest::prelude::*;
-
-    #[derive(Clone, Copy, Debug)]
-    enum Op {
-        Append,
-        Insert(u64),
-        PopFirst,
-        RemoveNth(u32),
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            6 => Just(Op::Append),
-            6 => (0u64..200_000).prop_map(Op::Insert),
-            4 => Just(Op::PopFirst),
-            3 => any::<u32>().prop_map(Op::RemoveNth),
-        ]
-    }
-
-    fn agree(ops: &[Op], base: u64, every: usize) {
-        let mut line = Line::default();
-        let mut plain: BTreeMap<u64, Slot> = BTreeMap::new();
-        let mut last = base;
-        for (step, &op) in ops.iter().enumerate() {
-            match op {
-                Op::Append => {
-                    last += 3;
-                    line.insert(last, step as Slot);
-                    plain.insert(last, step as Slot);
-                }
-                Op::Insert(key) if plain.contains_key(&key) => {}
-                Op::Insert(key) => {
-                    last = last.max(key);
-                    line.insert(key, step as Slot);
-                    plain.insert(key, step as Slot);
-                }
-                Op::PopFirst => {
-                    if let Some((key, slot)) = plain.pop_first() {
-                        assert_eq!(line.first(), Some((key, slot)));
-                        assert_eq!(line.remove(key), slot);
-                    }
-                }
-                Op::RemoveNth(n) if !plain.is_empty() => {
-                    let n = n % plain.len() as u32;
-                    let (key, slot) = plain.iter().nth(n as usize).map(|(&k, &s)| (k, s)).unwrap();
-                    assert_eq!(line.nth(n), Some((key, slot)));
-                    assert_eq!(line.rank(key), n);
-                    assert_eq!(line.rank(key + 1), n + 1);
-                    assert_eq!(line.remove(key), slot);
-                    plain.remove(&key);
-                }
-                Op::RemoveNth(_) => {}
-            }
-            assert_eq!(line.len() as usize, plain.len());
-            assert_eq!(line.first(), plain.first_key_value().map(|(&k, &s)| (k, s)));
-            if step % every == 0 {
-                line.check();
-            }
-        }
-        line.check();
-        assert!(line.iter().eq(plain.iter().map(|(&k, &s)| (k, s))));
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_a_btree_map(ops in prop::collection::vec(op(), 1..500), base in 0u64..300_000) {
-            agree(&ops, base, 1);
-        }
-    }
-
-    /// Long enough for three levels, in the four ways a line can be filled, and
-    /// drained from the front, the back, the middle.
-    #[test]
-    fn grows_to_several_levels_and_drains_to_nothing() {
-        let n: u64 = 70_000;
-        let orders: [fn(u64) -> u64; 4] = [
-            |i| i,
-            |i| 70_000 - i,
-            |i| i * 48_271 % 70_001,
-            |i| if i % 2 == 0 { i } else { 140_000 - i },
-        ];
-        for (which, order) in orders.iter().enumerate() {
-            let mut line = Line::default();
-            for i in 1..n {
-                line.insert(order(i), i as Slot);
-            }
-            assert!(line.height >= 2);
-            line.check();
-            for step in 0..u64::from(line.len()) {
-                let rank = match which {
-                    0 => 0,
-                    1 => line.len() - 1,
-                    _ => (step * 7_919 % u64::from(line.len())) as u32,
-                };
-                let (key, _) = line.nth(rank).unwrap();
-                line.remove(key);
-                if step % 9_973 == 0 {
-                    line.check();
-                }
-            }
-            line.check();
-            assert!(line.is_empty());
-            assert_eq!(line.height, 0);
-        }
-    }
-
-    /// R1.15: a line that is joined and left for ever stays as large as it was.
-    #[test]
-    fn a_moving_queue_does_not_grow() {
-        let mut line = Line::default();
-        for key in 0..1_000 {
-            line.insert(key, 0);
-        }
-        let nodes = line.leaves.len() + line.inners.len();
-        for key in 1_000..200_000 {
-            line.insert(key, 0);
-            let (first, _) = line.first().unwrap();
-            line.remove(first);
-        }
-        assert!(line.leaves.len() + line.inners.len() <= nodes + 4);
-        line.check();
-    }
 }

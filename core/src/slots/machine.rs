@@ -1,18 +1,15 @@
-//! The operations of [`Slots`]. What every one of them does before and after
-//! acting is in `housekeeping`; what can be read is in `observe`.
+//! [`Slots`] and its operations but `acquire`, which is in `join`. What every one
+//! of them does before and after acting is in `housekeeping`; what can be read is
+//! in `observe`.
 
 use alloc::collections::VecDeque;
 use core::hash::Hash;
 
-use hashbrown::HashTable;
-
-use super::hash::Seed;
-use super::heap::Heap;
+use super::due::Due;
+use super::index::{ByHash, ByNumber, Index};
 use super::line::Line;
 use super::slab::{Slab, Slot};
-use super::{
-    Class, Config, ConfigError, Ended, Event, Fence, Flow, Nonce, Outcome, Rejected, Reply, Stats,
-};
+use super::{Config, ConfigError, Ended, Event, Fence, Flow, Nonce, Outcome, Reply, Stats};
 use crate::time::StoreTime;
 
 /// The gate: `capacity` slots and a FIFO queue, for ids of any kind.
@@ -51,13 +48,12 @@ use crate::time::StoreTime;
 /// # Ok::<(), sluice_core::slots::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct Slots<Id> {
+pub struct Slots<Id, Ix: Index<Id> = ByHash> {
     /// With the capacity in force.
     pub(super) config: Config,
-    pub(super) seed: Seed,
-    pub(super) places: Slab<Place<Id>>,
+    pub(super) places: Slab<Place<Id, Ix::Key>>,
     /// Every place by its id.
-    pub(super) index: HashTable<Slot>,
+    pub(super) index: Ix,
     /// In line and present, by order key.
     pub(super) waiting: Line,
     /// In line and not heard of, by order key.
@@ -66,11 +62,11 @@ pub struct Slots<Id> {
     pub(super) held: u32,
     pub(super) offers: u32,
     /// Deadlines of held places; those without lease and idle have none.
-    pub(super) held_due: Heap,
+    pub(super) held_due: Due,
     /// Deadlines of places in line.
-    pub(super) due: Heap,
+    pub(super) due: Due,
     /// Expiry of every ended place.
-    pub(super) ended: Heap,
+    pub(super) ended: Due,
     /// The last ticket taken.
     pub(super) ticket: u64,
     /// The last fencing number taken.
@@ -84,10 +80,10 @@ pub struct Slots<Id> {
 
 /// One id's place. For an ended one only `id`, `nonce` and `state` mean anything.
 #[derive(Clone, Debug)]
-pub(super) struct Place<Id> {
+pub(super) struct Place<Id, Key> {
     pub(super) id: Id,
-    /// Of the id, so that it is computed once.
-    pub(super) hash: u64,
+    /// Of the id in the index.
+    pub(super) key: Key,
     pub(super) nonce: Nonce,
     pub(super) order: u64,
     pub(super) joined_at: StoreTime,
@@ -134,7 +130,7 @@ impl Caller {
         ended: None,
     };
 
-    const fn at(slot: Slot) -> Self {
+    pub(super) const fn at(slot: Slot) -> Self {
         Self {
             slot,
             ..Self::NOBODY
@@ -142,37 +138,46 @@ impl Caller {
     }
 }
 
-/// A tombstone set aside while its id tries to join again.
-struct Tombstone {
-    nonce: Nonce,
-    how: Ended,
-    until: StoreTime,
-}
-
 impl<Id: Clone + Ord + Hash> Slots<Id> {
-    /// An empty gate. `first_fence` is the number before the first grant's: the
+    /// An empty gate, for ids of any kind from anyone. `first_fence` is the number before the first grant's: the
     /// store's time in milliseconds, so that a gate that is forgotten and born
     /// again never repeats a number, or 0 where nobody checks them.
     ///
     /// # Errors
     /// See [`Config::validate`].
     pub fn new(config: Config, first_fence: Fence) -> Result<Self, ConfigError> {
+        Self::with_index(config, first_fence)
+    }
+}
+
+impl Slots<u32, ByNumber> {
+    /// As [`Slots::new`], for ids that are small numbers: a table that is as
+    /// long as the greatest of them takes the place of hashing.
+    ///
+    /// # Errors
+    /// See [`Config::validate`].
+    pub fn numbered(config: Config, first_fence: Fence) -> Result<Self, ConfigError> {
+        Self::with_index(config, first_fence)
+    }
+}
+
+impl<Id: Clone + Ord, Ix: Index<Id>> Slots<Id, Ix> {
+    fn with_index(config: Config, first_fence: Fence) -> Result<Self, ConfigError> {
         config.validate()?;
         if first_fence > Config::FIRST_FENCE_MAX {
             return Err(ConfigError::FirstFence);
         }
         Ok(Self {
             config,
-            seed: Seed::new(first_fence),
             places: Slab::new(),
-            index: HashTable::new(),
+            index: Ix::new(first_fence),
             waiting: Line::default(),
             absent: Line::default(),
             held: 0,
             offers: 0,
-            held_due: Heap::default(),
-            due: Heap::default(),
-            ended: Heap::default(),
+            held_due: Due::default(),
+            due: Due::default(),
+            ended: Due::default(),
             ticket: 0,
             fence: first_fence,
             flow: Flow::default(),
@@ -182,57 +187,12 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         })
     }
 
-    /// Joins, or repeats a join: the same id and nonce always find the same
-    /// place. With `wait` false a newcomer that would have to wait is rejected
-    /// as busy.
-    ///
-    /// Answers Granted, Waiting, Rejected, Stale, or Ended (its wait timed out
-    /// in this very call).
-    pub fn acquire(
-        &mut self,
-        now: StoreTime,
-        id: Id,
-        nonce: Nonce,
-        class: Class,
-        wait: bool,
-    ) -> Reply {
-        self.begin(now);
-        let hash = self.seed.hash(&id);
-        let Some(slot) = self.find(hash, &id) else {
-            return self.join(now, hash, id, nonce, class, wait);
-        };
-        let known = self.places.get(slot).nonce;
-        match self.places.get(slot).state {
-            State::Ended { how } if nonce > known => {
-                let until = self.ended.deadline(slot).unwrap_or_default();
-                let tombstone = Tombstone {
-                    nonce: known,
-                    how,
-                    until,
-                };
-                return self.rejoin(now, slot, tombstone, nonce, class, wait);
-            }
-            State::Ended { .. } => {
-                return self.finish(now, Caller::NOBODY, Some(Outcome::Stale { nonce: known }));
-            }
-            State::Waiting | State::Absent | State::Offered { .. } | State::Held { .. } => {}
-        }
-        if nonce < known {
-            return self.finish(now, Caller::NOBODY, Some(Outcome::Stale { nonce: known }));
-        }
-        if nonce > known {
-            self.take_over(now, slot, nonce);
-        }
-        self.hear(now, slot);
-        self.finish(now, Caller::at(slot), None)
-    }
-
     /// A waiter asks how it stands, and is heard. Claims an offer.
     ///
     /// Answers Granted, Waiting, Ended, Stale or Unknown.
     pub fn poll(&mut self, now: StoreTime, id: &Id, nonce: Nonce) -> Reply {
         self.begin(now);
-        let Some(slot) = self.find(self.seed.hash(id), id) else {
+        let Some(slot) = self.find(self.index.key(id), id) else {
             return self.finish(now, Caller::NOBODY, Some(Outcome::Unknown));
         };
         let place = self.places.get(slot);
@@ -263,28 +223,16 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     ///
     /// Answers Released, or Lost: it was not this holder's any more, and
     /// nothing was changed.
+    #[inline]
     pub fn release(&mut self, now: StoreTime, id: &Id, fence: Fence) -> Reply {
         self.begin(now);
-        let hash = self.seed.hash(id);
-        let places = &self.places;
-        let found = self
-            .index
-            .find_entry(hash, |&slot| places.get(slot).id == *id);
-        let outcome = match found {
-            Ok(entry) if Self::holds(places, &self.held_due, now, *entry.get(), fence) => {
-                let slot = *entry.get();
+        let outcome = match self.find_holder(now, id, fence) {
+            Some(slot) => {
                 self.stats.released += 1;
-                if self.config.remembers() {
-                    self.end(now, slot, Ended::Released);
-                } else {
-                    // What `end` comes to, without looking for the entry again.
-                    entry.remove();
-                    self.unlink(slot);
-                    self.places.remove(slot);
-                }
+                self.end(now, slot, Ended::Released);
                 Outcome::Released
             }
-            Ok(_) | Err(_) => Outcome::Lost,
+            None => Outcome::Lost,
         };
         self.finish(now, Caller::NOBODY, Some(outcome))
     }
@@ -295,10 +243,10 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Answers Cancelled, or Stale if a newer attempt of the id is known.
     pub fn cancel(&mut self, now: StoreTime, id: &Id, nonce: Nonce) -> Reply {
         self.begin(now);
-        let hash = self.seed.hash(id);
-        let outcome = match self.find(hash, id) {
+        let key = self.index.key(id);
+        let outcome = match self.find(key, id) {
             None => {
-                self.entomb(now, hash, id, nonce);
+                self.entomb(now, key, id, nonce);
                 Outcome::Cancelled
             }
             Some(slot) => {
@@ -343,12 +291,13 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 
     /// The next thing that others than the caller must hear of, until `None`.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event<Id>> {
         self.events.pop_front()
     }
 
     #[inline]
-    fn begin(&mut self, now: StoreTime) {
+    pub(super) fn begin(&mut self, now: StoreTime) {
         if !self.events.is_empty() {
             self.events.clear();
         }
@@ -358,7 +307,12 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Promotes, claims, and answers: with `outcome`, or by where the caller's
     /// place now is.
     #[inline]
-    fn finish(&mut self, now: StoreTime, mut caller: Caller, outcome: Option<Outcome>) -> Reply {
+    pub(super) fn finish(
+        &mut self,
+        now: StoreTime,
+        mut caller: Caller,
+        outcome: Option<Outcome>,
+    ) -> Reply {
         self.promote(now, &mut caller);
         let outcome = match outcome {
             Some(outcome) => outcome,
@@ -368,7 +322,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 
     #[inline(always)]
-    fn settle(&mut self, now: StoreTime, outcome: Outcome) -> Reply {
+    pub(super) fn settle(&mut self, now: StoreTime, outcome: Outcome) -> Reply {
         let in_line = u64::from(self.waiting.len()) + u64::from(self.absent.len());
         self.stats.held_max = self.stats.held_max.max(u64::from(self.held));
         self.stats.in_line_max = self.stats.in_line_max.max(in_line);
@@ -379,7 +333,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 
     #[inline]
-    fn answer(&mut self, now: StoreTime, caller: Caller) -> Outcome {
+    pub(super) fn answer(&mut self, now: StoreTime, caller: Caller) -> Outcome {
         if let Some(how) = caller.ended {
             return Outcome::Ended(how);
         }
@@ -405,158 +359,8 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         }
     }
 
-    #[inline]
-    fn join(
-        &mut self,
-        now: StoreTime,
-        hash: u64,
-        id: Id,
-        nonce: Nonce,
-        class: Class,
-        wait: bool,
-    ) -> Reply {
-        if wait && self.is_full() {
-            return self.reject(now, Rejected::Full);
-        }
-        let order = self.take_order(class);
-        let walks_in = self.walks_in(now);
-        let slot = self.places.insert(Place {
-            id,
-            hash,
-            nonce,
-            order,
-            joined_at: now,
-            heard_at: now,
-            state: if walks_in {
-                self.held_state(now, self.fence + 1, 0)
-            } else {
-                State::Waiting
-            },
-        });
-        self.index_insert(hash, slot);
-        if walks_in {
-            return self.admit(now, slot);
-        }
-        self.enter(now, slot, None, wait)
-    }
-
-    fn rejoin(
-        &mut self,
-        now: StoreTime,
-        slot: Slot,
-        tombstone: Tombstone,
-        nonce: Nonce,
-        class: Class,
-        wait: bool,
-    ) -> Reply {
-        if wait && self.is_full() {
-            return self.reject(now, Rejected::Full);
-        }
-        let order = self.take_order(class);
-        let walks_in = self.walks_in(now);
-        let held = self.held_state(now, self.fence + 1, 0);
-        self.set_ended(slot, None);
-        let place = self.places.get_mut(slot);
-        place.nonce = nonce;
-        place.order = order;
-        place.joined_at = now;
-        place.heard_at = now;
-        if walks_in {
-            place.state = held;
-            return self.admit(now, slot);
-        }
-        place.state = State::Waiting;
-        self.enter(now, slot, Some(tombstone), wait)
-    }
-
-    /// Whether a newcomer finds a free slot and nobody in line: it is granted
-    /// without being put in line only to be taken out of it again. (At the end
-    /// of time even a newcomer's deadline has passed already.)
-    #[inline]
-    fn walks_in(&self, now: StoreTime) -> bool {
-        self.waiting.is_empty() && self.held < self.config.capacity && now.0 < u64::MAX
-    }
-
-    /// The rest of a join that walks in: what entering the line, promotion and
-    /// claim would come to.
-    #[inline(always)]
-    fn admit(&mut self, now: StoreTime, slot: Slot) -> Reply {
-        self.promoted_at = None;
-        self.fence += 1;
-        self.held += 1;
-        self.stats.claimed(0);
-        self.refresh_held(slot);
-        let outcome = Outcome::Granted {
-            fence: self.fence,
-            ttl_ms: self.ttl_ms(now, slot),
-            wait_ms: 0,
-        };
-        self.settle(now, outcome)
-    }
-
-    /// The rest of a join that enters the line.
-    #[inline]
-    fn enter(
-        &mut self,
-        now: StoreTime,
-        slot: Slot,
-        tombstone: Option<Tombstone>,
-        wait: bool,
-    ) -> Reply {
-        if self.waiting.is_empty() {
-            self.promoted_at = None;
-        }
-        let order = self.places.get(slot).order;
-        self.waiting.insert(order, slot);
-        self.refresh_due(slot);
-        let mut caller = Caller {
-            slot,
-            joined: true,
-            ended: None,
-        };
-        self.promote(now, &mut caller);
-        if !wait && caller.ended.is_none() && self.is_in_line(slot) {
-            self.unlink(slot);
-            match tombstone {
-                None => self.forget(slot),
-                Some(Tombstone { nonce, how, until }) => {
-                    self.places.get_mut(slot).nonce = nonce;
-                    self.bury(slot, how, until);
-                }
-            }
-            self.stats.rejected += 1;
-            return self.settle(now, Outcome::Rejected(Rejected::Busy));
-        }
-        let outcome = self.answer(now, caller);
-        self.settle(now, outcome)
-    }
-
-    fn reject(&mut self, now: StoreTime, why: Rejected) -> Reply {
-        self.stats.rejected += 1;
-        self.finish(now, Caller::NOBODY, Some(Outcome::Rejected(why)))
-    }
-
-    /// A newer attempt of the same id takes its place over.
-    fn take_over(&mut self, now: StoreTime, slot: Slot, nonce: Nonce) {
-        let fence = self.fence + 1;
-        let place = self.places.get_mut(slot);
-        place.nonce = nonce;
-        match &mut place.state {
-            State::Offered { fence: own } => {
-                *own = fence;
-                self.fence = fence;
-            }
-            State::Held { fence: own, .. } => {
-                *own = fence;
-                self.fence = fence;
-                self.extend(now, slot, true);
-            }
-            State::Waiting | State::Absent | State::Ended { .. } => {}
-        }
-    }
-
     /// Moves the deadlines of a claimed place.
-    fn extend(&mut self, now: StoreTime, slot: Slot, touch: bool) -> Outcome {
+    pub(super) fn extend(&mut self, now: StoreTime, slot: Slot, touch: bool) -> Outcome {
         let (lease, idle) = (self.config.lease_ms, self.config.idle_ms);
         match &mut self.places.get_mut(slot).state {
             State::Held {
@@ -581,88 +385,49 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 
     /// A tombstone for an attempt that has not arrived yet.
-    fn entomb(&mut self, now: StoreTime, hash: u64, id: &Id, nonce: Nonce) {
+    fn entomb(&mut self, now: StoreTime, key: Ix::Key, id: &Id, nonce: Nonce) {
         if !self.config.remembers() {
             return;
         }
         let slot = self.places.insert(Place {
             id: id.clone(),
-            hash,
+            key,
             nonce,
             order: 0,
             joined_at: now,
             heard_at: now,
             state: State::Waiting,
         });
-        self.index_insert(hash, slot);
+        self.index_insert(key, slot);
         self.bury(slot, Ended::Cancelled, now.plus(self.config.tombstone_ms));
     }
 
     #[inline(always)]
-    fn find(&self, hash: u64, id: &Id) -> Option<Slot> {
-        self.index
-            .find(hash, |&slot| self.places.get(slot).id == *id)
-            .copied()
+    pub(super) fn find(&self, key: Ix::Key, id: &Id) -> Option<Slot> {
+        self.index.find(key, |slot| self.places.get(slot).id == *id)
     }
 
     /// The slot that `id` holds under `fence`, unless its deadline has passed.
     #[inline]
     fn find_holder(&self, now: StoreTime, id: &Id, fence: Fence) -> Option<Slot> {
-        let slot = self.find(self.seed.hash(id), id)?;
-        Self::holds(&self.places, &self.held_due, now, slot, fence).then_some(slot)
-    }
-
-    #[inline(always)]
-    fn holds(
-        places: &Slab<Place<Id>>,
-        held_due: &Heap,
-        now: StoreTime,
-        slot: Slot,
-        fence: Fence,
-    ) -> bool {
-        match places.get(slot).state {
+        let slot = self.find(self.index.key(id), id)?;
+        let holds = match self.places.get(slot).state {
             State::Offered { fence: own } | State::Held { fence: own, .. } => {
-                own == fence && held_due.deadline(slot).is_none_or(|at| at > now)
+                own == fence && self.held_due.deadline(slot).is_none_or(|at| at > now)
             }
             State::Waiting | State::Absent | State::Ended { .. } => false,
-        }
+        };
+        holds.then_some(slot)
     }
 
     #[inline(always)]
-    fn index_insert(&mut self, hash: u64, slot: Slot) {
+    pub(super) fn index_insert(&mut self, key: Ix::Key, slot: Slot) {
         let places = &self.places;
-        self.index
-            .insert_unique(hash, slot, |&slot| places.get(slot).hash);
+        self.index.insert(key, slot, |slot| places.get(slot).key);
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        let counted = if self.config.count_absent {
-            u64::from(self.absent.len())
-        } else {
-            0
-        };
-        let in_line = u64::from(self.waiting.len()) + counted;
-        let free = u64::from(self.config.capacity.saturating_sub(self.held));
-        in_line + 1 > u64::from(self.config.queue_limit) + free
-    }
-
-    /// Takes a ticket and makes the order key of it.
-    #[inline]
-    fn take_order(&mut self, class: Class) -> u64 {
-        self.ticket += 1;
-        let boost = u64::from(self.config.boosts[usize::from(class.get())]);
-        (self.ticket + (1 << 32) - boost) * 4 + u64::from(class.get())
-    }
-
-    fn is_in_line(&self, slot: Slot) -> bool {
-        match self.places.get(slot).state {
-            State::Waiting | State::Absent => true,
-            State::Offered { .. } | State::Held { .. } | State::Ended { .. } => false,
-        }
-    }
-
-    fn ttl_ms(&self, now: StoreTime, slot: Slot) -> Option<u64> {
+    pub(super) fn ttl_ms(&self, now: StoreTime, slot: Slot) -> Option<u64> {
         self.held_due.deadline(slot).map(|at| at.since(now))
     }
 }

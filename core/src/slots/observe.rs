@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+use super::due::Due;
 use super::housekeeping::by_id;
+use super::index::Index;
 use super::machine::{Slots, State};
 use super::slab::Slot;
 use super::{Config, Ended, Held, InLine, Nonce, Reason, Status};
 use crate::time::StoreTime;
 
-impl<Id: Clone + Ord + Hash> Slots<Id> {
+impl<Id: Clone + Ord, Ix: Index<Id>> Slots<Id, Ix> {
     /// Everything that is counted. O(1).
     #[must_use]
     pub fn status(&self) -> Status {
@@ -43,10 +45,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     /// Places ahead of `id` plus one, if it is in line. O(log n).
     #[must_use]
     pub fn position(&self, id: &Id) -> Option<u64> {
-        let hash = self.seed.hash(id);
-        let &slot = self
-            .index
-            .find(hash, |&slot| self.places.get(slot).id == *id)?;
+        let slot = self.find(self.index.key(id), id)?;
         let place = self.places.get(slot);
         match place.state {
             State::Waiting | State::Absent => Some(self.position_of(place.order)),
@@ -61,11 +60,11 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         if self.can_promote() {
             return Some((StoreTime(0), Reason::More));
         }
-        let held = self
-            .held_due
-            .first()
-            .map(|(at, slot)| (at, self.why(at, slot)));
-        let in_line = self.due.first().map(|(at, slot)| (at, self.why(at, slot)));
+        let first = |due: &Due| {
+            let first = due.first(by_id(&self.places));
+            first.map(|(at, slot)| (at, self.why(at, slot)))
+        };
+        let (held, in_line) = (first(&self.held_due), first(&self.due));
         match (held, in_line) {
             (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
             (a, b) => a.or(b),
@@ -134,16 +133,13 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
         self.check_counts();
         self.waiting.check();
         self.absent.check();
-        for heap in [&self.held_due, &self.due, &self.ended] {
-            heap.check(by_id(&self.places));
+        for due in [&self.held_due, &self.due, &self.ended] {
+            due.check(by_id(&self.places));
         }
         let (mut held, mut offers) = (0, 0);
         for (slot, place) in self.places.iter() {
-            let hash = self.seed.hash(&place.id);
-            let found = self
-                .index
-                .find(hash, |&other| self.places.get(other).id == place.id);
-            assert_eq!(found, Some(&slot), "each id has one place");
+            let found = self.find(self.index.key(&place.id), &place.id);
+            assert_eq!(found, Some(slot), "each id has one place");
             let deadlines = [&self.held_due, &self.due, &self.ended].map(|h| h.deadline(slot));
             let leased = self.config.lease_ms.is_some() || self.config.idle_ms.is_some();
             let timed = self.config.wait_timeout_ms.is_some() || self.config.presence.is_some();
@@ -243,7 +239,7 @@ impl<Id: Clone + Ord + Hash> Slots<Id> {
     }
 }
 
-impl<Id: Clone + Ord + Hash> Hash for Slots<Id> {
+impl<Id: Clone + Ord + Hash, Ix: Index<Id>> Hash for Slots<Id, Ix> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.config.hash(state);
         (self.ticket, self.fence, self.promoted_at).hash(state);
@@ -267,7 +263,7 @@ impl<Id: Clone + Ord + Hash> Hash for Slots<Id> {
     }
 }
 
-impl<Id: Clone + Ord + Hash + fmt::Debug> fmt::Debug for Slots<Id> {
+impl<Id: Clone + Ord + fmt::Debug, Ix: Index<Id>> fmt::Debug for Slots<Id, Ix> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
             .field("capacity", &self.config.capacity)

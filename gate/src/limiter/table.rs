@@ -34,7 +34,8 @@ use core::task::{Poll, Waker};
 use std::sync::PoisonError;
 
 use sluice_core::slots::{
-    Class, Config, ConfigError, Ended, Event, Fence, Nonce, Outcome, Rejected, Slots, Status,
+    ByNumber, Class, Config, ConfigError, Ended, Event, Fence, Nonce, Outcome, Rejected, Slots,
+    Status,
 };
 use sluice_core::time::StoreTime;
 
@@ -66,9 +67,16 @@ pub(super) struct InLine {
     pub(super) at: StoreTime,
 }
 
+/// What has become of a newcomer.
+pub(super) enum Joined {
+    In(Grant),
+    InLine(InLine),
+    Refused(AcquireError),
+}
+
 /// Index into [`Table::places`]. Each id has one attempt at a time and leaves
 /// no tombstone, so the number of the attempt never changes.
-pub(super) type Id = u64;
+pub(super) type Id = u32;
 const NONCE: Nonce = 1;
 
 /// A [`Slots`] that many may use at once.
@@ -82,7 +90,7 @@ pub(super) struct Gate {
 /// What the mutex guards. An id is in `free` unless a future in line or a
 /// permit has it.
 struct Table {
-    slots: Slots<Id>,
+    slots: Slots<Id, ByNumber>,
     places: Vec<Place>,
     free: Vec<Id>,
     /// How many of `places` are `Waiting`.
@@ -110,7 +118,7 @@ impl Gate {
     pub(super) fn new(config: Config, clock: Clock) -> Result<Self, ConfigError> {
         Ok(Self {
             table: Mutex::new(Table {
-                slots: Slots::new(config, Clock::first_fence())?,
+                slots: Slots::numbered(config, Clock::first_fence())?,
                 places: Vec::new(),
                 free: Vec::new(),
                 in_line: 0,
@@ -125,14 +133,10 @@ impl Gate {
 
     /// In, in line with the waker left behind, or turned away.
     #[inline]
-    pub(super) fn join(
-        &self,
-        class: Class,
-        waker: &Waker,
-    ) -> Result<Result<Grant, InLine>, AcquireError> {
+    pub(super) fn join(&self, class: Class, waker: &Waker) -> Joined {
         let mut table = self.lock();
         if table.closed {
-            return Err(AcquireError::Closed);
+            return Joined::Refused(AcquireError::Closed);
         }
         if !table.slots.is_open() {
             // The wait begins now.
@@ -142,16 +146,16 @@ impl Gate {
         let id = table.take_id();
         let reply = table.slots.acquire(at, id, NONCE, class, true);
         let joined = match reply.outcome {
-            Outcome::Granted { fence, wait_ms, .. } => Ok(Ok(Grant { id, fence, wait_ms })),
+            Outcome::Granted { fence, wait_ms, .. } => Joined::In(Grant { id, fence, wait_ms }),
             Outcome::Waiting { .. } => {
                 let waker = (!planted(Flaw::LostWakeUp)).then(|| waker.clone());
                 table.places[id as usize] = Place::Waiting(waker);
                 table.in_line += 1;
-                Ok(Err(InLine { id, at }))
+                Joined::InLine(InLine { id, at })
             }
             Outcome::Rejected(Rejected::Full) => {
                 table.free.push(id);
-                Err(AcquireError::Full)
+                Joined::Refused(AcquireError::Full)
             }
             other => unreachable!("a new id is granted, waiting or rejected, not {other:?}"),
         };
@@ -195,6 +199,11 @@ impl Gate {
         deadline: Option<StoreTime>,
     ) -> Poll<Result<Grant, AcquireError>> {
         let mut table = self.lock();
+        let place = &mut table.places[id as usize];
+        if let Place::Granted { fence, wait_ms } = *place {
+            *place = Place::Idle;
+            return Poll::Ready(Ok(Grant { id, fence, wait_ms }));
+        }
         let mut wakes = Wakes::default();
         let more = fired && table.time_out(id, deadline, &self.clock, &mut wakes);
         let poll = match &mut table.places[id as usize] {
@@ -213,7 +222,7 @@ impl Gate {
                 Place::Idle | Place::Waiting(_) => unreachable!("place {id} has an owner"),
             }),
         };
-        self.deliver(table, None, wakes, more);
+        self.deliver(table, wakes, more);
         poll
     }
 
@@ -234,7 +243,7 @@ impl Gate {
             Place::Idle => unreachable!("place {id} has an owner"),
         }
         table.free.push(id);
-        self.deliver(table, None, wakes, more);
+        self.deliver(table, wakes, more);
     }
 
     /// A permit comes back.
@@ -272,7 +281,7 @@ impl Gate {
                 table.settle_all(&mut wakes);
             }
         }
-        self.deliver(table, None, wakes, false);
+        self.deliver(table, wakes, false);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -296,26 +305,35 @@ impl Gate {
 
     /// The end of every critical section in which `Slots` was called: drains
     /// its events, lets the lock go, then wakes, and goes on while work is left.
-    /// Mostly there is nothing of the kind, and nothing is spent on it.
-    #[inline]
+    /// Mostly there is nothing of the kind, or one to be woken, and nothing is
+    /// spent on more.
+    #[inline(always)]
     fn unlock(&self, mut table: MutexGuard<'_, Table>, more: bool) {
-        match table.slots.poll_event() {
-            None if !more => {}
-            event => self.deliver(table, event, Wakes::default(), more),
+        let event = table.slots.poll_event();
+        if event.is_some() || more {
+            self.tell(table, event, more);
         }
     }
 
-    #[inline(never)]
-    fn deliver(
-        &self,
-        mut table: MutexGuard<'_, Table>,
-        event: Option<Event<Id>>,
-        mut wakes: Wakes,
-        more: bool,
-    ) {
-        if let Some(event) = event {
-            table.settle(event, &mut wakes);
+    fn tell(&self, mut table: MutexGuard<'_, Table>, event: Option<Event<Id>>, more: bool) {
+        let first = event.and_then(|event| table.settle(event));
+        let event = table.slots.poll_event();
+        if event.is_some() || more {
+            let mut wakes = Wakes::default();
+            wakes.awake.extend(first);
+            wakes
+                .awake
+                .extend(event.and_then(|event| table.settle(event)));
+            return self.deliver(table, wakes, more);
         }
+        drop(table);
+        if let Some(waker) = first {
+            waker.wake();
+        }
+    }
+
+    #[cold]
+    fn deliver(&self, mut table: MutexGuard<'_, Table>, mut wakes: Wakes, more: bool) {
         table.settle_all(&mut wakes);
         drop(table);
         wakes.wake();
@@ -360,10 +378,11 @@ impl Table {
 
     #[cold]
     fn new_id(&mut self) -> Id {
+        let id = Id::try_from(self.places.len()).expect("fewer than 2³² callers");
         self.places.push(Place::Idle);
         // So that giving an id back never allocates.
         self.free.reserve(self.places.len());
-        self.places.len() as Id - 1
+        id
     }
 
     /// Puts `place` where `id` stands, and hands out what stood there.
@@ -378,11 +397,14 @@ impl Table {
     /// Drains the events of `Slots` into the places.
     fn settle_all(&mut self, wakes: &mut Wakes) {
         while let Some(event) = self.slots.poll_event() {
-            self.settle(event, wakes);
+            let woken = self.settle(event);
+            wakes.awake.extend(woken);
         }
     }
 
-    fn settle(&mut self, event: Event<Id>, wakes: &mut Wakes) {
+    /// Who is to be woken.
+    #[inline]
+    fn settle(&mut self, event: Event<Id>) -> Option<Waker> {
         let (id, place) = match event {
             Event::Granted {
                 id, fence, wait_ms, ..
@@ -392,7 +414,7 @@ impl Table {
                 (id, Place::Failed(AcquireError::TimedOut))
             }
         };
-        wakes.take(self.resolve(id, place));
+        self.resolve(id, place).waker()
     }
 
     /// Whether work is left over.
@@ -422,31 +444,29 @@ impl Table {
     }
 }
 
-/// Wakers to be called, or dropped, when the lock has been let go. Nearly
-/// always there is at most one, so that nothing is allocated.
+impl Place {
+    #[inline]
+    fn waker(self) -> Option<Waker> {
+        match self {
+            Self::Waiting(waker) => waker,
+            Self::Idle | Self::Granted { .. } | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// Wakers to be called, or dropped, when the lock has been let go.
 #[derive(Default)]
 struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
+    awake: Vec<Waker>,
     dead: Option<Waker>,
 }
 
 impl Wakes {
-    #[inline]
     fn take(&mut self, place: Place) {
-        if let Place::Waiting(Some(waker)) = place {
-            match self.first {
-                None => self.first = Some(waker),
-                Some(_) => self.rest.push(waker),
-            }
-        }
+        self.awake.extend(place.waker());
     }
 
-    #[inline]
     fn wake(self) {
-        if let Some(waker) = self.first {
-            waker.wake();
-            self.rest.into_iter().for_each(Waker::wake);
-        }
+        self.awake.into_iter().for_each(Waker::wake);
     }
 }

@@ -461,6 +461,23 @@ async fn give_up_after(polls: u64) {
     }
 }
 
+/// Without a runtime a timer cannot be made: the panic must not leave a place
+/// in line behind, to which a slot would be given for good.
+#[test]
+fn a_timer_that_cannot_be_made_leaves_no_place_behind() {
+    let limiter = Limiter::new(1).unwrap();
+    let permit = limiter.try_acquire().unwrap();
+    let waiting = AssertUnwindSafe(|| {
+        limiter
+            .acquire_timeout(Duration::from_secs(1))
+            .now_or_never()
+    });
+    assert!(std::panic::catch_unwind(waiting).is_err());
+    assert_eq!(limiter.status().waiting_requests, 0);
+    drop(permit);
+    assert!(limiter.try_acquire().is_ok(), "the slot is gone");
+}
+
 #[test]
 fn futures_are_small() {
     assert!(

@@ -11,7 +11,7 @@ use sluice_core::slots::{Class, Config, ConfigError, Fence, Status};
 use sluice_core::time::StoreTime;
 
 use super::sync::{Arc, Clock, Timer, poll_proceed};
-use super::table::{Gate, Grant, Id, InLine};
+use super::table::{Gate, Grant, Id, InLine, Joined};
 
 /// Lets at most `capacity` callers in at a time; everyone else waits in line.
 ///
@@ -67,8 +67,6 @@ impl Limiter {
             step: Step::Outside,
             class: Class::ZERO,
             patience: None,
-            deadline: None,
-            timer: None,
         }
     }
 
@@ -139,15 +137,17 @@ pub struct Acquire<'a> {
     step: Step,
     class: Class,
     patience: Option<Duration>,
-    /// When the wait is over by `patience`; set in line.
-    deadline: Option<StoreTime>,
-    timer: Option<Timer>,
 }
 
-#[derive(Clone, Copy, Debug)]
 enum Step {
     Outside,
-    InLine(Id),
+    InLine {
+        id: Id,
+        /// When the wait is over by `patience`.
+        deadline: Option<StoreTime>,
+        /// Set if the wait has an end.
+        timer: Option<Timer>,
+    },
     Through,
 }
 
@@ -166,43 +166,49 @@ impl Acquire<'_> {
         self
     }
 
+    /// In line now: sets the timer, if the wait has an end.
     #[inline]
-    fn join(&mut self, cx: &mut Context<'_>) -> Poll<Result<Grant, AcquireError>> {
-        match self.gate.join(self.class, cx.waker()) {
-            Ok(Ok(grant)) => Poll::Ready(Ok(grant)),
-            Ok(Err(in_line)) => {
-                self.step = Step::InLine(in_line.id);
-                self.set_timer(in_line, cx)
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-
-    /// Sets the timer, if the wait has an end.
-    fn set_timer(
+    fn wait(
         &mut self,
         InLine { id, at }: InLine,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, AcquireError>> {
-        self.deadline = self.patience.map(|patience| {
+        let deadline = self.patience.map(|patience| {
             let ms = u64::try_from(patience.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
             at.plus(ms.min(Config::DURATION_MS_MAX))
         });
         let theirs = self.gate.wait_timeout_ms.map(|ms| at.plus(ms));
-        let Some(first) = self.deadline.into_iter().chain(theirs).min() else {
+        let first = deadline.into_iter().chain(theirs).min();
+        // Before the timer, which may panic: then the place is given up.
+        let timer = None;
+        self.step = Step::InLine {
+            id,
+            deadline,
+            timer,
+        };
+        let (Some(first), Step::InLine { timer, .. }) = (first, &mut self.step) else {
             return Poll::Pending;
         };
-        let timer = self.timer.insert(Timer::new(&self.gate.clock, first));
+        let timer = timer.insert(Timer::new(&self.gate.clock, first));
         match timer.poll(cx) {
-            Poll::Ready(()) => self.look(id, cx),
+            Poll::Ready(()) => self.look(cx),
             Poll::Pending => Poll::Pending,
         }
     }
 
-    fn look(&mut self, id: Id, cx: &mut Context<'_>) -> Poll<Result<Grant, AcquireError>> {
-        let timer = self.timer.as_mut();
-        let fired = timer.is_some_and(|timer| timer.poll(cx).is_ready());
-        let poll = self.gate.look(id, cx.waker(), fired, self.deadline);
+    fn look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Grant, AcquireError>> {
+        let Step::InLine {
+            id,
+            deadline,
+            timer,
+        } = &mut self.step
+        else {
+            panic!("`Acquire` was polled after it had completed")
+        };
+        let fired = timer
+            .as_mut()
+            .is_some_and(|timer| timer.poll(cx).is_ready());
+        let poll = self.gate.look(*id, cx.waker(), fired, *deadline);
         if fired && poll.is_pending() {
             // The timer was ahead of the clock; they agree within a tick.
             cx.waker().wake_by_ref();
@@ -220,9 +226,12 @@ impl Future for Acquire<'_> {
         let budget = ready!(poll_proceed(cx));
         let this = self.get_mut();
         let result = match this.step {
-            Step::Outside => ready!(this.join(cx)),
-            Step::InLine(id) => ready!(this.look(id, cx)),
-            Step::Through => panic!("`Acquire` was polled after it had completed"),
+            Step::Outside => match this.gate.join(this.class, cx.waker()) {
+                Joined::In(grant) => Ok(grant),
+                Joined::InLine(in_line) => ready!(this.wait(in_line, cx)),
+                Joined::Refused(error) => Err(error),
+            },
+            Step::InLine { .. } | Step::Through => ready!(this.look(cx)),
         };
         budget.made_progress();
         this.step = Step::Through;
@@ -233,7 +242,7 @@ impl Future for Acquire<'_> {
 impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Step::InLine(id) = self.step {
+        if let Step::InLine { id, .. } = self.step {
             self.gate.leave(id);
         }
     }
@@ -242,7 +251,7 @@ impl Drop for Acquire<'_> {
 impl fmt::Debug for Acquire<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire")
-            .field("step", &self.step)
+            .field("in_line", &matches!(self.step, Step::InLine { .. }))
             .field("class", &self.class)
             .field("patience", &self.patience)
             .finish_non_exhaustive()
