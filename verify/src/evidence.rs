@@ -3,7 +3,13 @@
 //! A report's words ("PASS", "confirmed", "distributed") weigh nothing here:
 //! each verdict is computed from the figures beside them, so that a figure that
 //! is altered flips its verdict, and a claim without a figure is *not
-//! verified*. Rejected: trusting a scenario's own verdict when it is FAIL; even
+//! verified*. Figures that cannot all be true, or that come from another scenario
+//! than PER-002's, are *inconclusive*: they pass nothing.
+//!
+//! What the report of the field does not have can be given too, each optional:
+//! `processes`; `concurrency_10_evidence` as `{"max_in_flight", "processes"}`;
+//! a scenario's `active_max`; `idle_reclaim` as `{"sessions", "after_s": [first,
+//! last]}`; and `fifo` as `{"promoted", "inversions"}`. Rejected: trusting a scenario's own verdict when it is FAIL; even
 //! that is computed.
 
 use std::io::Read;
@@ -13,6 +19,8 @@ use serde::Deserialize;
 
 use crate::report::Report;
 
+mod claims;
+mod doubt;
 mod judge;
 
 /// Larger files are not read: the longest report known has 3 kB.
@@ -92,6 +100,26 @@ struct Past {
     concurrency_10_evidence: Concurrency,
     #[serde(default)]
     naive_overshoot: Vec<Overshoot>,
+    /// Sessions that were left idle, and when they were reclaimed.
+    idle_reclaim: Option<IdleReclaim>,
+    /// The order of promotions, if it was looked at.
+    fifo: Option<Fifo>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IdleReclaim {
+    /// Sessions that were left idle until they were reclaimed.
+    sessions: u64,
+    /// The first and the last to be reclaimed, in seconds after its last use.
+    after_s: [f64; 2],
+}
+
+#[derive(Debug, Deserialize)]
+struct Fifo {
+    /// Users that were promoted from the queue, over all scenarios.
+    promoted: u64,
+    /// How many of them were promoted before somebody ahead of them.
+    inversions: u64,
 }
 
 /// One scenario. Either a snapshot (`active`, `queued`) or a run to the end
@@ -102,6 +130,8 @@ struct Figures {
     users: u64,
     requests: u64,
     duration_s: Option<u64>,
+    /// Shortest and longest session.
+    session_s: Option<[f64; 2]>,
     success_pct: f64,
     active: Option<u64>,
     queued: Option<u64>,

@@ -166,7 +166,7 @@ impl Latency {
     /// Whether the percentile has fewer than ten samples beyond it.
     #[must_use]
     pub fn is_indicative(&self, percent: u64) -> bool {
-        self.samples * (100 - percent) / 100 < 10
+        self.samples.saturating_mul(100_u64.saturating_sub(percent)) / 100 < 10
     }
 }
 
@@ -398,6 +398,11 @@ mod tests {
         assert_eq!((table.p99_ms, table.max_ms), (Some(198.0), Some(200.0)));
         assert!(!table.is_indicative(95), "ten samples lie beyond");
         assert!(table.is_indicative(99), "two samples lie beyond");
+        let many = Latency {
+            samples: u64::MAX,
+            ..table
+        };
+        assert!(!many.is_indicative(95), "a sample count comes from a file");
         let none = Latency::of(Origin::Measured, "test", Vec::new());
         assert_eq!((none.mean_ms, none.p50_ms, none.max_ms), (None, None, None));
         let one = Latency::of(Origin::Measured, "test", vec![3.0]);

@@ -369,3 +369,200 @@ fn what_is_not_a_report_is_said_clearly() {
         assert!(matches!(result, Err(Error::Layout { .. })));
     }
 }
+
+fn set(figures: &mut Value, pointer: &str, value: Value) {
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = figures
+        .pointer_mut(&format!("/per_002_report{parent}"))
+        .expect(pointer);
+    parent[key] = value;
+}
+
+/// A report that carries every figure that is asked for.
+fn perfect() -> Value {
+    let mut figures = field();
+    let report = &mut figures["per_002_report"];
+    report
+        .as_object_mut()
+        .expect("an object")
+        .remove("redis_bytes_per_session");
+    report["processes"] = json!(4);
+    report["concurrency_10_evidence"] = json!({"max_in_flight": 10, "processes": 4});
+    report["idle_reclaim"] = json!({"sessions": 20, "after_s": [1800.1, 1801.5]});
+    report["fifo"] = json!({"promoted": 390, "inversions": 0});
+    report["scenarios"][0]["p95_ms"] = json!(199);
+    for (key, value) in [("queued_final", 0), ("active_max", 20)] {
+        report["scenarios"][4][key] = json!(value);
+    }
+    figures
+}
+
+#[test]
+fn a_report_that_carries_every_figure_holds() {
+    let report = judge(&perfect());
+    let open: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|f| !matches!(f.verdict, Verdict::Pass | Verdict::Convicted))
+        .collect();
+    assert!(open.is_empty(), "{open:#?}");
+    assert_eq!(report.conclusion, Conclusion::Holds);
+}
+
+#[test]
+fn figures_that_cannot_be_pass_nothing() {
+    use Verdict::{Fail, Inconclusive};
+    let run = json!({"name": "over-200", "users": 200, "requests": 200, "success_pct": 100,
+        "active_final": 0, "queued_final": 0, "active_max": 1, "mean_ms": 4, "p95_ms": 4,
+        "reported": "PASS"});
+    let snapshot = json!({"name": "sustained", "users": 30, "duration_s": 60, "session_s": [5, 15],
+        "requests": 120, "success_pct": 100, "active": 20, "queued": 10, "mean_ms": 4,
+        "p95_ms": 4, "reported": "PASS"});
+    let table = [
+        (
+            "/scenarios/4/duration_s",
+            json!(1),
+            "R3.3",
+            "sustained",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/4/session_s",
+            json!([0, 0]),
+            "R3.3",
+            "sustained",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/4/requests",
+            json!(30),
+            "R3.5",
+            "sustained",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/4/requests",
+            json!(10_000),
+            "R3.3",
+            "sustained",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/4/active_max",
+            json!(0),
+            "R3.2",
+            "sustained",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/4/active_max",
+            json!(19),
+            "R3.2",
+            "sustained",
+            Inconclusive,
+        ),
+        ("/scenarios/4", snapshot, "R3.3", "sustained", Inconclusive),
+        ("/scenarios/3", run, "R3.3", "over-200", Inconclusive),
+        (
+            "/scenarios/3/requests",
+            json!(1),
+            "R3.5",
+            "over-200",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/3/users",
+            json!(20),
+            "R3.2",
+            "over-200",
+            Inconclusive,
+        ),
+        (
+            "/scenarios/3/active_max",
+            json!(21),
+            "R3.2",
+            "over-200",
+            Fail,
+        ),
+        (
+            "/scenarios/0/max_ms",
+            json!(194),
+            "R3.5",
+            "normal",
+            Inconclusive,
+        ),
+        (
+            "/concurrency_10_evidence",
+            json!({"max_in_flight": 0, "processes": 99}),
+            "R3.1",
+            "ten concurrent queries",
+            Inconclusive,
+        ),
+        (
+            "/processes",
+            json!(u64::MAX),
+            "R3.1",
+            "distributed",
+            Inconclusive,
+        ),
+        (
+            "/idle_reclaim/after_s",
+            json!([1700, 1801]),
+            "R3.4",
+            "30-minute clean-up",
+            Fail,
+        ),
+        (
+            "/idle_reclaim/after_s",
+            json!([1800, 3600]),
+            "R3.4",
+            "30-minute clean-up",
+            Fail,
+        ),
+        (
+            "/idle_reclaim/sessions",
+            json!(0),
+            "R3.4",
+            "30-minute clean-up",
+            Inconclusive,
+        ),
+        ("/fifo/inversions", json!(1), "R3.3", "FIFO kept", Fail),
+        (
+            "/fifo/promoted",
+            json!(1),
+            "R3.3",
+            "FIFO kept",
+            Inconclusive,
+        ),
+    ];
+    for (pointer, value, requirement, scope, expected) in table {
+        let mut figures = perfect();
+        let key = pointer.rsplit_once('/').expect("a pointer").1;
+        match key.parse::<usize>() {
+            Ok(nth) => figures["per_002_report"]["scenarios"][nth] = value.clone(),
+            Err(_) => set(&mut figures, pointer, value.clone()),
+        }
+        if key == "max_ms" {
+            // Only the mean of 195 ms is impossible then, not the percentile.
+            set(&mut figures, "/scenarios/0/p95_ms", json!(11));
+        }
+        let report = judge(&figures);
+        let found = verdict(&report, requirement, scope);
+        assert_eq!(found, Some(expected), "{pointer} = {value}");
+        assert_ne!(report.conclusion, Conclusion::Holds, "{pointer} = {value}");
+    }
+}
+
+#[test]
+fn all_active_is_not_as_expected() {
+    let mut figures = perfect();
+    set(&mut figures, "/scenarios/1/active", json!(50));
+    set(&mut figures, "/scenarios/1/queued", json!(0));
+    let report = judge(&figures);
+    for requirement in ["R3.2", "R3.3"] {
+        assert_eq!(
+            verdict(&report, requirement, "over-50"),
+            Some(Verdict::Fail)
+        );
+    }
+}

@@ -1,22 +1,13 @@
 //! The verdicts, each computed from the figures it names.
 
-use super::{Concurrency, Figures, Past};
+use super::{Concurrency, Figures, Past, claims, doubt};
 use crate::report::{Finding, Latency, Origin, Report, Scenario, Verdict};
 
 /// PER-002's own numbers: a report that used others audited something else.
-const SESSIONS: u64 = 20;
+pub(super) const SESSIONS: u64 = 20;
 const QUERIES: u64 = 10;
-const IDLE_S: u64 = 1_800;
+pub(super) const IDLE_S: u64 = 1_800;
 const LIMIT_MS: f64 = 200.0;
-/// The scenarios that PER-002 asks for, and their users.
-const REQUIRED: [(&str, u64); 5] = [
-    ("normal", 20),
-    ("over-50", 50),
-    ("over-100", 100),
-    ("over-200", 200),
-    ("sustained", 30),
-];
-
 pub(super) fn judge(name: &str, past: &Past) -> Report {
     let mut report = Report::new(
         format!(
@@ -27,25 +18,8 @@ pub(super) fn judge(name: &str, past: &Past) -> Report {
     );
     report.findings.push(queries(past));
     report.findings.extend(settings(past));
-    for (required, users) in REQUIRED {
-        match past.scenarios.iter().find(|s| s.name == required) {
-            Some(figures) if figures.users == users => {}
-            Some(figures) => report.findings.push(Finding::new(
-                "R3.5",
-                required,
-                Verdict::NotVerified,
-                format!(
-                    "It ran with {} users; PER-002 asks for {users}.",
-                    figures.users
-                ),
-            )),
-            None => report.findings.push(Finding::new(
-                "R3.5",
-                required,
-                Verdict::NotVerified,
-                format!("The report has no such scenario ({users} users)."),
-            )),
-        }
+    for required in doubt::missing(past) {
+        report.findings.push(required);
     }
     for figures in &past.scenarios {
         let mut findings = match (figures.active, figures.queued) {
@@ -53,14 +27,16 @@ pub(super) fn judge(name: &str, past: &Past) -> Report {
             _ => whole_run(figures),
         };
         findings.push(times(figures));
+        let doubts = doubt::doubts(figures);
         for finding in &mut findings {
+            doubt::cast(finding, &doubts);
             finding.reported = Some(figures.reported.clone());
         }
         report.findings.extend(findings);
         report.scenarios.push(row(figures));
     }
-    report.findings.extend(claims(past));
-    report.findings.push(defect(past));
+    report.findings.extend(claims::besides(past));
+    report.findings.push(claims::defect(past));
     report.notes = vec![
         "Every verdict is computed from the report's figures; its own words weigh nothing.".into(),
         "\"At most 20\" is meant as (s), what the store had granted, at the moment of the count: \
@@ -97,6 +73,12 @@ fn queries(past: &Past) -> Finding {
             Verdict::NotVerified,
             format!(
                 "{max_in_flight} at once in {processes} process; the cap is over all processes together."
+            ),
+        ),
+        Concurrency::Measured { max_in_flight, .. } if *max_in_flight < QUERIES => finding(
+            Verdict::Inconclusive,
+            format!(
+                "At most {max_in_flight} at once: the cap of {QUERIES} was never reached, so nothing held it."
             ),
         ),
         Concurrency::Measured {
@@ -145,29 +127,7 @@ fn settings(past: &Past) -> Vec<Finding> {
             ),
         ));
     }
-    found.push(if past.session_timeout_s == IDLE_S {
-        let longest = past.scenarios.iter().filter_map(|s| s.duration_s).max();
-        let longest = longest.unwrap_or(0);
-        Finding::new(
-            "R3.4",
-            "30-minute clean-up",
-            Verdict::NotVerified,
-            format!(
-                "The longest scenario lasted {longest} s; no session was ever idle for {IDLE_S} s."
-            ),
-        )
-        .because("A setting of 1800 s is an intention; no figure counts a reclaimed session.")
-    } else {
-        Finding::new(
-            "R3.4",
-            "30-minute clean-up",
-            Verdict::Fail,
-            format!(
-                "Idle time was set to {} s; PER-002 asks for {IDLE_S} s.",
-                past.session_timeout_s
-            ),
-        )
-    });
+    found.push(claims::idle(past));
     found
 }
 
@@ -176,8 +136,9 @@ fn snapshot(figures: &Figures, active: u64, queued: u64) -> Vec<Finding> {
     let scope = figures.name.as_str();
     let expected = figures.users.min(SESSIONS);
     let counted = format!("{active} active, {queued} queued, {} users.", figures.users);
-    let cap = if active > SESSIONS {
-        let over = active - SESSIONS;
+    let peak = figures.active_max.unwrap_or(active).max(active);
+    let cap = if peak > SESSIONS {
+        let over = peak - SESSIONS;
         Finding::new(
             "R3.2",
             scope,
@@ -210,6 +171,16 @@ fn snapshot(figures: &Figures, active: u64, queued: u64) -> Vec<Finding> {
                 "{} joined, but {} are accounted for (R1.5).",
                 figures.users,
                 active.saturating_add(queued)
+            ),
+        )
+    } else if active != expected {
+        Finding::new(
+            "R3.3",
+            scope,
+            Verdict::Fail,
+            format!(
+                "{active} active and {queued} queued; it should be {expected} and {}.",
+                figures.users - expected
             ),
         )
     } else {
@@ -351,83 +322,6 @@ fn times(figures: &Figures) -> Finding {
         finding = finding.because("No P99 is given.");
     }
     finding
-}
-
-/// What the report says besides.
-fn claims(past: &Past) -> Vec<Finding> {
-    let runs = past.scenarios.iter().filter(|s| s.active_final.is_some());
-    let promoted: u64 = runs
-        .map(|s| s.requests.saturating_sub(s.queued_final.unwrap_or(0)))
-        .map(|served| served.saturating_sub(SESSIONS))
-        .sum();
-    let fifo = if promoted == 0 {
-        "By the figures nobody was ever promoted: there was no order to keep.".to_owned()
-    } else {
-        format!("At least {promoted} were promoted, but no figure tells in which order.")
-    };
-    let distributed = match past.processes {
-        Some(n) if n >= 2 => Finding::new(
-            "R3.1",
-            "distributed",
-            Verdict::Pass,
-            format!("The load ran over {n} processes."),
-        ),
-        Some(_) | None => Finding::new(
-            "R3.1",
-            "distributed",
-            Verdict::NotVerified,
-            "No figure tells over how many processes the load ran; one process shows nothing.",
-        ),
-    };
-    let mut found = vec![
-        Finding::new("R3.3", "FIFO kept", Verdict::NotVerified, fifo),
-        distributed,
-    ];
-    if let Some(bytes) = past.redis_bytes_per_session {
-        found.push(
-            Finding::new(
-                "R1.15",
-                "memory per session",
-                Verdict::NotVerified,
-                format!("{bytes} bytes per session is one number without a measurement beside it."),
-            )
-            .because("It needs memory before and after, with the number of sessions in between."),
-        );
-    }
-    found
-}
-
-/// R3.6: does the original gate overshoot?
-fn defect(past: &Past) -> Finding {
-    let finding = |verdict, text: &str| Finding::new("R3.6", "original defect", verdict, text);
-    let over: Vec<String> = past
-        .naive_overshoot
-        .iter()
-        .filter(|row| row.active > SESSIONS && row.active <= row.users)
-        .map(|row| {
-            format!(
-                "{} of {} users were active, cap {SESSIONS}.",
-                row.active, row.users
-            )
-        })
-        .collect();
-    let base = if past.naive_overshoot.is_empty() {
-        finding(
-            Verdict::NotVerified,
-            "No figure on the gate before the fix.",
-        )
-    } else if over.len() == past.naive_overshoot.len() {
-        finding(
-            Verdict::Convicted,
-            "HLEN, then HSET: it admits whoever asks at the same time.",
-        )
-    } else {
-        finding(
-            Verdict::NotVerified,
-            "Not every figure of the old gate shows the overshoot.",
-        )
-    };
-    over.into_iter().fold(base, Finding::because)
 }
 
 fn latency(figures: &Figures) -> Latency {
