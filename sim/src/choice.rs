@@ -14,6 +14,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::dist::Dist;
 
 /// What a decision, or one alternative of it, is about. Small and `Copy`: it
@@ -125,10 +126,59 @@ impl fmt::Display for Label {
     }
 }
 
+/// What an event reads or changes. Two events that do not [meet](Touch::meets)
+/// can be swapped, and nothing can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Touch {
+    /// The host whose program it runs, if it runs one.
+    pub host: Option<u16>,
+    /// The server's keys, as bits of their hashes (see [`key_bit`]).
+    pub keys: u64,
+    /// It may change those keys.
+    pub writes: bool,
+    /// It lets time pass, or changes what may happen at all: it touches
+    /// everything.
+    pub everything: bool,
+}
+
+impl Touch {
+    /// Touches everything.
+    pub const EVERYTHING: Self = Self {
+        host: None,
+        keys: 0,
+        writes: true,
+        everything: true,
+    };
+
+    /// Whether the order of the two may matter. Errs on the side of yes: two
+    /// keys may share a bit.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.everything
+            || other.everything
+            || (self.host.is_some() && self.host == other.host)
+            || ((self.writes || other.writes) && self.keys & other.keys != 0)
+    }
+}
+
+/// The bit of a key in [`Touch::keys`].
+#[must_use]
+pub fn key_bit(key: &[u8]) -> u64 {
+    1 << (Digest::of(key) >> 58)
+}
+
 /// Answers every non-deterministic choice of a run.
 pub trait Chooser {
     /// Picks one of `options` (never empty) by index: an order of events.
     fn pick(&mut self, options: &[Label]) -> usize;
+
+    /// The same for the next event of a world; `touch` tells what an option
+    /// touches, for strategies that care which events commute. In adversarial
+    /// running every event is asked for, also when there is only one.
+    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+        let _ = touch;
+        self.pick(options)
+    }
 
     /// Draws a number from `0..bound` (`bound` ≥ 1) for a magnitude or a chance.
     fn draw(&mut self, what: Label, bound: u64) -> u64;
@@ -154,9 +204,13 @@ pub trait Chooser {
     }
 }
 
-impl<C: Chooser + ?Sized> Chooser for &mut C {
+impl<C: Chooser + ?Sized> Chooser for Box<C> {
     fn pick(&mut self, options: &[Label]) -> usize {
         (**self).pick(options)
+    }
+
+    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+        (**self).pick_event(options, touch)
     }
 
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
@@ -169,5 +223,53 @@ impl<C: Chooser + ?Sized> Chooser for &mut C {
 
     fn sample(&mut self, what: Label, dist: Dist) -> u64 {
         (**self).sample(what, dist)
+    }
+}
+
+impl<C: Chooser + ?Sized> Chooser for &mut C {
+    fn pick(&mut self, options: &[Label]) -> usize {
+        (**self).pick(options)
+    }
+
+    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+        (**self).pick_event(options, touch)
+    }
+
+    fn draw(&mut self, what: Label, bound: u64) -> u64 {
+        (**self).draw(what, bound)
+    }
+
+    fn weigh(&mut self, options: &[Label], weights: &[u32]) -> usize {
+        (**self).weigh(options, weights)
+    }
+
+    fn sample(&mut self, what: Label, dist: Dist) -> u64 {
+        (**self).sample(what, dist)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_meet_on_hosts_on_written_keys_and_over_time() {
+        let (a, b) = (key_bit(b"a"), key_bit(b"b"));
+        assert_ne!(a, b);
+        let server = |keys, writes| Touch {
+            keys,
+            writes,
+            ..Touch::default()
+        };
+        let host = |n| Touch {
+            host: Some(n),
+            ..Touch::default()
+        };
+        assert!(!server(a, true).meets(&server(b, true)));
+        assert!(!server(a, false).meets(&server(a, false)), "two reads");
+        assert!(server(a, false).meets(&server(a | b, true)));
+        assert!(host(1).meets(&host(1)) && !host(1).meets(&host(2)));
+        assert!(!host(1).meets(&server(a, true)));
+        assert!(Touch::EVERYTHING.meets(&Touch::default()));
     }
 }

@@ -8,6 +8,8 @@ use core::fmt::Debug;
 
 use sluice_core::redis::{Command, Reply};
 
+use crate::choice::Touch;
+
 /// One connection, as the server sees it. Never used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
@@ -44,4 +46,15 @@ pub trait Store: Clone + Debug {
 
     /// Identity of the logical state.
     fn digest(&self) -> u64;
+
+    /// Which keys a command reads or changes ([`Touch::keys`],
+    /// [`Touch::writes`]). All of them, unless the store knows better.
+    fn touch(&self, command: &Command) -> Touch {
+        let _ = command;
+        Touch {
+            keys: u64::MAX,
+            writes: true,
+            ..Touch::default()
+        }
+    }
 }

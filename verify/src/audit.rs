@@ -47,6 +47,10 @@ fn scripts() -> Vec<report::Script> {
 pub fn scenario_arguments(scenario: &Scenario) -> String {
     match scenario.load {
         Load::Race => format!(" --cap {} --clients {}", scenario.sessions, scenario.users),
+        Load::Rush => format!(
+            " --scenario rush --cap {} --clients {}",
+            scenario.sessions, scenario.users
+        ),
         Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm => {
             format!(" --scenario {}", scenario.name)
         }

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Load, Scenario};
+use crate::strategy::Strategy;
 use crate::subject::{Kind, Subject};
 
 mod audit;
@@ -154,26 +155,48 @@ struct GateArgs {
     #[arg(long, value_name = "NAME", default_value = "naive")]
     subject: String,
     /// The workload [default: race, and swarm for per-process]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["cap", "clients"])]
+    #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Slots of the race
+    /// Slots of the race or the rush
     #[arg(long, value_name = "N")]
     cap: Option<u32>,
-    /// Clients of the race
+    /// Clients of the race or the rush
     #[arg(long, value_name = "N")]
     clients: Option<u16>,
+    /// Who makes decisions out of a seed: random, pct, pct:DEPTH, pos
+    #[arg(long, value_name = "NAME", default_value = "random")]
+    strategy: Strategy,
 }
 
 impl GateArgs {
     fn scenario(&self, subject: &Subject) -> Result<Scenario, Failure> {
-        if let Some(name) = &self.scenario {
-            return Scenario::by_name(name).map_err(Failure::usage);
-        }
-        if self.cap.is_none() && self.clients.is_none() && subject.kind == Kind::PerProcess {
+        let sized = self.cap.is_some() || self.clients.is_some();
+        let named = match &self.scenario {
+            Some(name) => Some(Scenario::by_name(name).map_err(Failure::usage)?),
             // A race has no second level, where this one goes wrong.
-            return Ok(Scenario::swarm());
-        }
-        let scenario = Scenario::race(self.cap.unwrap_or(2), self.clients.unwrap_or(4));
+            None if !sized && subject.kind == Kind::PerProcess => Some(Scenario::swarm()),
+            None => None,
+        };
+        let scenario = match named {
+            Some(named) if !sized => return Ok(named),
+            None => Scenario::race(self.cap.unwrap_or(2), self.clients.unwrap_or(4)),
+            Some(named) => {
+                let cap = self.cap.unwrap_or(named.sessions);
+                let clients = self.clients.unwrap_or(named.users);
+                match named.load {
+                    Load::Race => Scenario::race(cap, clients),
+                    Load::Rush => Scenario::rush(cap, clients),
+                    Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm => {
+                        let text = format!(
+                            "--cap and --clients cannot be used with --scenario {}; \
+                             use them with race or rush",
+                            named.name
+                        );
+                        return Err(Failure::usage(text));
+                    }
+                }
+            }
+        };
         sensible(&scenario).map(|()| scenario)
     }
 }

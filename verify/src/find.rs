@@ -4,9 +4,28 @@ use std::ops::Range;
 
 use sluice_sim::redis::Engine;
 
+use crate::pool;
 use crate::run::{Run, Trace};
 use crate::scenario::Scenario;
+use crate::strategy::Strategy;
 use crate::subject::Subject;
+
+/// What to look for, and how.
+#[derive(Clone, Debug)]
+pub struct Search<'a> {
+    /// The gate.
+    pub subject: &'a Subject,
+    /// The workload.
+    pub scenario: &'a Scenario,
+    /// Who makes decisions out of a seed; fitted to the workload by the search.
+    pub strategy: Strategy,
+    /// Which seeds.
+    pub seeds: Range<u64>,
+    /// Break the property with this code; `None` for any.
+    pub code: Option<&'a str>,
+    /// On how many threads; no influence on what is found.
+    pub threads: usize,
+}
 
 /// A run that broke something.
 #[derive(Clone, Debug)]
@@ -19,35 +38,53 @@ pub struct Found {
     pub trace: Trace,
 }
 
-/// The first seed of a range that breaks a property: any, or the one with
-/// this code. Seeds are tried in order on one thread, so that "first" means
-/// the same everywhere; `each` is called before every one.
+impl Search<'_> {
+    /// The first seed that breaks it; `each` is called before every run, in any
+    /// order and on any thread.
+    #[must_use]
+    pub fn go(&self, each: impl Fn(u64) + Sync) -> Option<Found> {
+        let engine = Engine::new();
+        let strategy = self.strategy.fitted(self.subject, self.scenario, &engine);
+        let run = |seed| {
+            let run = Run::new(*self.subject, self.scenario.clone(), seed).by(strategy);
+            match self.code {
+                Some(_) => run,
+                None => run.until_violation(),
+            }
+        };
+        let (seed, ()) = pool::first(self.seeds.clone(), self.threads, |engine, seed| {
+            each(seed);
+            let outcome = run(seed).go(engine);
+            let broken = match self.code {
+                Some(code) => outcome.breaks(code),
+                None => !outcome.is_clean(),
+            };
+            broken.then_some(())
+        })?;
+        Some(Found {
+            seed,
+            tried: seed - self.seeds.start + 1,
+            trace: run(seed).trace(&engine),
+        })
+    }
+}
+
+/// The first seed of a range that breaks a property, at random: any, or the one
+/// with this code.
 pub fn first(
     subject: &Subject,
     scenario: &Scenario,
     seeds: Range<u64>,
     code: Option<&str>,
-    mut each: impl FnMut(u64),
+    each: impl Fn(u64) + Sync,
 ) -> Option<Found> {
-    let engine = Engine::new();
-    for seed in seeds.clone() {
-        each(seed);
-        let mut run = Run::new(*subject, scenario.clone(), seed);
-        if code.is_none() {
-            run = run.until_violation();
-        }
-        let outcome = run.go(&engine);
-        let broken = match code {
-            Some(code) => outcome.breaks(code),
-            None => !outcome.is_clean(),
-        };
-        if broken {
-            return Some(Found {
-                seed,
-                tried: seed - seeds.start + 1,
-                trace: run.trace(&engine),
-            });
-        }
-    }
-    None
+    let search = Search {
+        subject,
+        scenario,
+        strategy: Strategy::Random,
+        seeds,
+        code,
+        threads: pool::threads(),
+    };
+    search.go(each)
 }

@@ -2,22 +2,22 @@
 //!
 //! A run is a value of its arguments: the same ones give the same steps, the
 //! same digest and the same verdicts, on any machine and among any number of
-//! threads. Threads exist only around runs ([`many`]), never inside one.
+//! threads. Threads exist only around runs ([`pool`]), never inside one.
 
 mod watch;
 
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use sluice_sim::log::{Decision, DecisionFile};
 use sluice_sim::redis::Engine;
-use sluice_sim::strategy::{Divergence, Random, Recorder, Replay};
+use sluice_sim::strategy::{Divergence, Recorder, Replay};
 use sluice_sim::world::Happening;
 
+use crate::pool;
 use crate::property::{Finding, Moment, Verdict};
 use crate::scenario::Scenario;
+use crate::strategy::Strategy;
 use crate::subject::Subject;
 use crate::subject::gate::Level;
 use crate::timeline::Names;
@@ -32,6 +32,8 @@ pub struct Run {
     pub scenario: Scenario,
     /// Where decisions come from.
     pub seed: u64,
+    /// Who makes them out of the seed.
+    pub strategy: Strategy,
     /// How far to go.
     pub until: Until,
 }
@@ -185,8 +187,16 @@ impl Run {
             subject,
             scenario,
             seed,
+            strategy: Strategy::Random,
             until: Until::End,
         }
+    }
+
+    /// The same, with decisions made by this strategy.
+    #[must_use]
+    pub const fn by(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
     }
 
     /// The same, but only to the first violation.
@@ -199,15 +209,15 @@ impl Run {
     /// Runs. The engine only keeps compiled scripts: any will do.
     #[must_use]
     pub fn go(&self, engine: &Engine) -> Outcome {
-        let mut random = Random::new(self.seed);
-        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut random));
-        watch.run(engine, &mut random, self.until, |_, _| {}, || false)
+        let mut chooser = self.strategy.chooser(self.seed);
+        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut chooser));
+        watch.run(engine, &mut chooser, self.until, |_, _| {}, || false)
     }
 
     /// Runs, and keeps every step and every decision.
     #[must_use]
     pub fn trace(&self, engine: &Engine) -> Trace {
-        let mut recorder = Recorder::new(Random::new(self.seed));
+        let mut recorder = Recorder::new(self.strategy.chooser(self.seed));
         let mut watch = Watch::new(self.scenario.build(&self.subject, &mut recorder));
         let mut steps = Vec::new();
         let keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
@@ -260,27 +270,9 @@ pub fn many(
     seeds: Range<u64>,
     each: impl Fn(u64, &Outcome) + Sync,
 ) -> Vec<Outcome> {
-    let next = AtomicU64::new(seeds.start);
-    let done = Mutex::new(Vec::new());
-    let work = || {
-        let engine = Engine::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let outcome = Run::new(*subject, scenario.clone(), seed).go(&engine);
-            each(seed, &outcome);
-            done.lock().expect("no run panics").push((seed, outcome));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    let mut done = done.into_inner().expect("no run panics");
-    done.sort_by_key(|(seed, _)| *seed);
-    done.into_iter().map(|(_, outcome)| outcome).collect()
+    pool::each(seeds, pool::threads(), |engine, seed| {
+        let outcome = Run::new(*subject, scenario.clone(), seed).go(engine);
+        each(seed, &outcome);
+        outcome
+    })
 }

@@ -52,6 +52,9 @@ pub enum Load {
     /// Any order of events, no faults, no passing of time needed: for finding
     /// races and for repeating them on a real server.
     Race,
+    /// Everybody tries once, in any order of events, and who gets in stays:
+    /// reading and then writing, and nothing else.
+    Rush,
 }
 
 impl Scenario {
@@ -103,6 +106,17 @@ impl Scenario {
         }
     }
 
+    /// So many clients, each of which tries once and stays if it gets in.
+    #[must_use]
+    pub fn rush(cap: u32, clients: u16) -> Self {
+        Self {
+            name: "rush".into(),
+            load: Load::Rush,
+            processes: clients,
+            ..Self::race(cap, clients)
+        }
+    }
+
     /// The five scenarios of PER-002 (R3.5).
     #[must_use]
     pub fn per_002() -> [Self; 5] {
@@ -121,7 +135,12 @@ impl Scenario {
     /// If there is none; the message lists those there are.
     pub fn by_name(name: &str) -> Result<Self, UnknownScenario> {
         let mut all: Vec<Self> = Self::per_002().into();
-        all.extend([Self::idle(), Self::swarm(), Self::race(2, 4)]);
+        all.extend([
+            Self::idle(),
+            Self::swarm(),
+            Self::race(2, 4),
+            Self::rush(20, 21),
+        ]);
         let at = all.iter().position(|s| s.name == name);
         match at {
             Some(at) => Ok(all.swap_remove(at)),
@@ -137,7 +156,7 @@ impl Scenario {
     pub const fn is_timed(&self) -> bool {
         match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => true,
-            Load::Swarm | Load::Race => false,
+            Load::Swarm | Load::Race | Load::Rush => false,
         }
     }
 

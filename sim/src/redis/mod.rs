@@ -32,6 +32,7 @@ use std::rc::Rc;
 
 use sluice_core::redis::{Bytes, Command, Reply};
 
+use crate::choice::Touch;
 pub use crate::store::SessionId;
 use crate::store::Store;
 use command::{Arg, Fail, Run};
@@ -321,6 +322,10 @@ impl Store for Server {
 
     fn digest(&self) -> u64 {
         Self::digest(self)
+    }
+
+    fn touch(&self, command: &Command) -> Touch {
+        command::touch(command)
     }
 }
 

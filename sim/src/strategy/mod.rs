@@ -1,9 +1,13 @@
 //! Strategies: who answers the world's questions. One file each.
 
+mod pct;
+mod pos;
 mod random;
 mod record;
 mod replay;
 
+pub use pct::Pct;
+pub use pos::Pos;
 pub use random::Random;
 pub use record::Recorder;
 pub use replay::{Asked, Divergence, Replay};

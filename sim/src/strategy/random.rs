@@ -60,7 +60,10 @@ impl Random {
 
 impl Chooser for Random {
     fn pick(&mut self, options: &[Label]) -> usize {
-        self.below(options.len() as u64) as usize
+        match options.len() {
+            1 => 0,
+            n => self.below(n as u64) as usize,
+        }
     }
 
     fn draw(&mut self, _: Label, bound: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! Any strategy, with its answers written down.
 
-use crate::choice::{Chooser, Label};
+use crate::choice::{Chooser, Label, Touch};
 use crate::dist::Dist;
 use crate::log::Decision;
 
@@ -47,6 +47,12 @@ impl<C: Chooser> Recorder<C> {
 impl<C: Chooser> Chooser for Recorder<C> {
     fn pick(&mut self, options: &[Label]) -> usize {
         let picked = self.inner.pick(options);
+        self.decisions.push(Decision::Pick(options[picked]));
+        picked
+    }
+
+    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+        let picked = self.inner.pick_event(options, touch);
         self.decisions.push(Decision::Pick(options[picked]));
         picked
     }

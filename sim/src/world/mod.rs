@@ -45,7 +45,7 @@ mod trouble;
 use core::hash::{Hash, Hasher};
 use std::collections::VecDeque;
 
-use sluice_core::client::{Input, Output};
+use sluice_core::client::{Conn, Input, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
@@ -53,7 +53,7 @@ pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
 
-use crate::choice::{Chooser, Kind, Label};
+use crate::choice::{Chooser, Kind, Label, Touch};
 use crate::digest::Digest;
 use crate::redis::Server;
 use crate::store::Store;
@@ -351,12 +351,13 @@ impl<P: Program, S: Store> World<P, S> {
         }
         let picked = match enabled[..] {
             [] => None,
-            [only] => Some(only),
+            [only] if matches!(self.mode, Mode::Timed(_)) => Some(only),
+            // Asked also when there is one: the answers are the schedule.
             _ => {
                 let mut options = core::mem::take(&mut self.options);
                 options.clear();
                 options.extend(enabled.iter().map(|s| self.label(self.source(*s))));
-                let at = chooser.pick(&options);
+                let at = chooser.pick_event(&options, &|i| self.touch(self.source(enabled[i])));
                 self.options = options;
                 Some(enabled[at])
             }
@@ -517,6 +518,39 @@ impl<P: Program, S: Store> World<P, S> {
                     (_, Some(Down::Fin) | None) => of(link, Kind::Loss, link.number),
                 }
             }
+        }
+    }
+
+    /// What a source's next event touches.
+    fn touch(&self, source: Source) -> Touch {
+        let of = |host: u16| Touch {
+            host: Some(host),
+            ..Touch::default()
+        };
+        if self.agenda.get(self.index(source)) > self.now {
+            return Touch::EVERYTHING; // time passes
+        }
+        match source {
+            Source::Heal
+            | Source::Fault
+            | Source::ServerStart
+            | Source::Process(_)
+            | Source::Mend(_) => Touch::EVERYTHING,
+            Source::Timer(host) => of(host as u16),
+            Source::Up(at) => {
+                let link = &self.links[at];
+                match (link.up.front().map(|f| &f.body), link.role) {
+                    (Some(Up::Command { command, .. }), _) => self.server.touch(command),
+                    (Some(Up::Fin) | None, Conn::Commands) => Touch::default(),
+                    // Who publishes is told how many listen.
+                    (Some(Up::Fin) | None, Conn::Messages) => Touch {
+                        keys: u64::MAX,
+                        writes: true,
+                        ..Touch::default()
+                    },
+                }
+            }
+            Source::Down(at) => of(self.links[at].who.host),
         }
     }
 

@@ -5,16 +5,26 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{Exit, Failure, FindArgs, Format};
 use crate::audit::simulator::{example, hex};
+use crate::find::Search;
 use crate::property::Verdict;
+use crate::strategy::Strategy;
 use crate::timeline::{self, Style};
-use crate::{find, subject};
+use crate::{pool, subject};
 
 pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
     let scenario = args.gate.scenario(&subject)?;
     let seeds = args.seeds.clone().unwrap_or(0..10_000);
     let progress = Progress::start();
-    let found = find::first(&subject, &scenario, seeds.clone(), None, |seed| {
+    let search = Search {
+        subject: &subject,
+        scenario: &scenario,
+        strategy: args.gate.strategy,
+        seeds: seeds.clone(),
+        code: None,
+        threads: pool::threads(),
+    };
+    let found = search.go(|seed| {
         if seed.is_multiple_of(16) {
             progress.say(&format!("seed {seed} of {}..{}", seeds.start, seeds.end));
         }
@@ -40,11 +50,14 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         std::fs::write(file, found.trace.file.to_text())
             .map_err(|error| Failure::usage(format!("cannot write {}: {error}", file.display())))?;
     }
-    let Some(example) = example(&subject, &scenario, found.seed, &found.trace, None) else {
+    let Some(mut example) = example(&subject, &scenario, found.seed, &found.trace, None) else {
         return Err(Failure::environment(
             "a violation without a step: a bug of verify",
         ));
     };
+    if args.gate.strategy != Strategy::Random {
+        example.repeat += &format!(" --strategy {}", args.gate.strategy);
+    }
     let text = if json {
         serde_json::to_string_pretty(&example).map_err(Failure::environment)?
     } else {

@@ -12,6 +12,7 @@ use crate::on_redis::{self, End, Setting};
 use crate::property::Verdict;
 use crate::run::{Run, Trace, Until};
 use crate::scenario::Scenario;
+use crate::strategy::Strategy;
 use crate::subject;
 use crate::timeline::{self, Style};
 
@@ -47,11 +48,14 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
 
 fn from_seed(args: &ReplayArgs, seed: u64) -> Result<Trace, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
-    let mut run = Run::new(subject, args.gate.scenario(&subject)?, seed);
+    let scenario = args.gate.scenario(&subject)?;
+    let engine = Engine::new();
+    let strategy = args.gate.strategy.fitted(&subject, &scenario, &engine);
+    let mut run = Run::new(subject, scenario, seed).by(strategy);
     if !args.to_end {
         run = run.until_violation();
     }
-    Ok(run.trace(&Engine::new()))
+    Ok(run.trace(&engine))
 }
 
 fn from_file(args: &ReplayArgs) -> Result<Trace, Failure> {
@@ -80,6 +84,7 @@ fn from_file(args: &ReplayArgs) -> Result<Trace, Failure> {
         subject,
         scenario,
         seed: 0,
+        strategy: Strategy::Random,
         until: if args.to_end {
             Until::End
         } else {

@@ -46,7 +46,7 @@ impl Scenario {
             Load::Burst | Load::Sustained { .. } => 1_000,
             Load::Idle => 4_000,
             Load::Swarm => draw.between(200, 800),
-            Load::Race => 100,
+            Load::Race | Load::Rush => 100,
         };
         let mut gates = vec![(
             Level::Sessions,
@@ -66,7 +66,7 @@ impl Scenario {
         let mode = match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => Mode::Timed(Delays::LOCAL),
             Load::Swarm if draw.one_in(2) => Mode::Timed(Delays::WILD),
-            Load::Swarm | Load::Race => Mode::Adversarial,
+            Load::Swarm | Load::Race | Load::Rush => Mode::Adversarial,
         };
         let processes = self.processes.clamp(1, self.users.max(1));
         let mut hosts = Vec::new();
@@ -101,7 +101,7 @@ impl Scenario {
             // Any order of events spends minutes on timeouts; the end must not
             // fall among users who are still getting on.
             Load::Swarm => faults.until_ns + 900 * S,
-            Load::Race => 900 * S,
+            Load::Race | Load::Rush => 900 * S,
         };
         Built {
             world: World::new(Setup {
@@ -206,6 +206,11 @@ impl Scenario {
                 ..calm
             },
             Load::Race => calm,
+            Load::Rush => Plan {
+                hasty: true,
+                hold_until: LocalTime(u64::MAX),
+                ..calm
+            },
         }
     }
 }

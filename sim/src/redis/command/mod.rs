@@ -14,6 +14,7 @@ mod server;
 mod sets;
 mod strings;
 mod table;
+mod touch;
 mod transactions;
 mod zranges;
 mod zsets;
@@ -27,6 +28,7 @@ use sluice_core::redis::{Bytes, Reply};
 use super::number;
 pub(super) use keys::glob;
 pub(super) use table::{Keys, Run, Spec, lookup};
+pub(super) use touch::touch;
 
 /// An argument: shared with the command it came from, or borrowed from Lua.
 #[derive(Clone, Copy)]
