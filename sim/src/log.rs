@@ -6,12 +6,18 @@
 //! person can read them, and a replay can tell where it leaves them.
 //!
 //! ```text
-//! {"sluice":"decisions","version":1,"subject":"naive","scenario":"over-50","seed":7,"steps":4242,"digest":"00c0ffee00c0ffee"}
+//! {"sluice":"decisions","version":2,"subject":"naive","scenario":"over-50","seed":7,"steps":4242,"digest":"00c0ffee00c0ffee"}
 //! {"pick":"execute","host":0,"actor":3,"n":5}
 //! {"draw":"delay","host":0,"actor":3,"n":5,"value":81923}
-//! {"pick":"heal","n":0}
-//! {"decisions":3}
+//! {"after":"execute","host":0,"actor":3,"n":6}
+//! {"pick":"crash","n":0}
+//! {"decisions":4}
 //! ```
+//!
+//! A *whole* file has every answer of its run, and is repeated to the letter
+//! ([`crate::strategy::Replay`]). A *shrunken* one has only those that matter:
+//! it is followed ([`crate::strategy::Follow`]), says what it breaks, and
+//! carries a line about why.
 
 use core::fmt;
 use std::io;
@@ -22,7 +28,7 @@ use thiserror::Error;
 use crate::choice::{Kind, Label};
 
 /// The version this program writes, and the only one it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One answer to one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +37,9 @@ pub enum Decision {
     Pick(Label),
     /// For this, the number (or the nanoseconds) was this.
     Draw(Label, u64),
+    /// No answer, but a place: the faults that follow strike once this event
+    /// has happened. In whole files the order says so.
+    After(Label),
 }
 
 impl fmt::Display for Decision {
@@ -38,6 +47,7 @@ impl fmt::Display for Decision {
         match self {
             Self::Pick(label) => write!(f, "{label}"),
             Self::Draw(label, value) => write!(f, "{label} = {value}"),
+            Self::After(label) => write!(f, "after {label}"),
         }
     }
 }
@@ -55,8 +65,23 @@ pub struct DecisionFile {
     pub steps: u64,
     /// The digest of its trace ([`crate::world::World::digest`]).
     pub digest: u64,
+    /// What it breaks, if it is shrunken: then only the decisions that matter
+    /// are there.
+    pub shrunken: Option<Shrunken>,
     /// What was decided, in order.
     pub decisions: Vec<Decision>,
+}
+
+/// What a shrunken file knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shrunken {
+    /// The invariant that broke, in the words of whoever checked it.
+    pub breaks: String,
+    /// What it was shrunken from, in words.
+    pub from: String,
+    /// Post-mortem: why it happens, and what was done about it.
+    pub note: String,
 }
 
 /// Why a text is no decision file.
@@ -124,6 +149,8 @@ struct Header {
     seed: Option<u64>,
     steps: u64,
     digest: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    shrunken: Option<Shrunken>,
 }
 
 /// Read before the header, whose other fields may differ between versions.
@@ -140,6 +167,8 @@ struct Line {
     pick: Option<Kind>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     draw: Option<Kind>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    after: Option<Kind>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     host: Option<u16>,
     #[serde(skip_serializing_if = "is_zero", default)]
@@ -170,6 +199,7 @@ impl DecisionFile {
             seed: self.seed,
             steps: self.steps,
             digest: format!("{:016x}", self.digest),
+            shrunken: self.shrunken.clone(),
         };
         line(to, &header)?;
         for decision in &self.decisions {
@@ -236,6 +266,7 @@ impl DecisionFile {
             seed: header.seed,
             steps: header.steps,
             digest,
+            shrunken: header.shrunken,
             decisions,
         })
     }
@@ -245,12 +276,13 @@ impl Line {
     fn decision(self, line: usize) -> Result<Decision, LogError> {
         let host = self.host.unwrap_or(Label::SERVER);
         let label = |kind| Label::new(kind, host, self.actor, self.n);
-        match (self.pick, self.draw, self.value) {
-            (Some(kind), None, None) => Ok(Decision::Pick(label(kind))),
-            (None, Some(kind), Some(value)) => Ok(Decision::Draw(label(kind), value)),
+        match (self.pick, self.draw, self.after, self.value) {
+            (Some(kind), None, None, None) => Ok(Decision::Pick(label(kind))),
+            (None, Some(kind), None, Some(value)) => Ok(Decision::Draw(label(kind), value)),
+            (None, None, Some(kind), None) => Ok(Decision::After(label(kind))),
             _ => Err(LogError::Malformed {
                 line,
-                problem: "expected either `pick`, or `draw` with `value`".into(),
+                problem: "expected either `pick`, or `draw` with `value`, or `after`".into(),
             }),
         }
     }
@@ -259,12 +291,13 @@ impl Line {
 impl From<Decision> for Line {
     fn from(decision: Decision) -> Self {
         let (label, value) = match decision {
-            Decision::Pick(label) => (label, None),
+            Decision::Pick(label) | Decision::After(label) => (label, None),
             Decision::Draw(label, value) => (label, Some(value)),
         };
         Self {
-            pick: value.is_none().then_some(label.kind),
-            draw: value.is_some().then_some(label.kind),
+            pick: matches!(decision, Decision::Pick(_)).then_some(label.kind),
+            draw: matches!(decision, Decision::Draw(..)).then_some(label.kind),
+            after: matches!(decision, Decision::After(_)).then_some(label.kind),
             host: (label.host != Label::SERVER).then_some(label.host),
             actor: label.actor,
             n: label.occurrence,
@@ -315,9 +348,15 @@ mod tests {
             seed: Some(u64::MAX),
             steps: 9,
             digest: 0xc0_ffee,
+            shrunken: Some(Shrunken {
+                breaks: "R1.1 (s)".into(),
+                from: "race: 21 clients".into(),
+                note: "count and set apart".into(),
+            }),
             decisions: vec![
                 Decision::Pick(Label::new(Kind::Execute, 0, 3, 5)),
                 Decision::Draw(Label::new(Kind::Delay, 1, 0, 7), u64::MAX),
+                Decision::After(Label::new(Kind::Deliver, 1, 0, 7)),
                 Decision::Pick(Label::new(Kind::Heal, Label::SERVER, 0, 0)),
             ],
         }
@@ -331,7 +370,7 @@ mod tests {
             text.lines().nth(1),
             Some(r#"{"pick":"execute","host":0,"actor":3,"n":5}"#)
         );
-        assert_eq!(text.lines().last(), Some(r#"{"decisions":3}"#));
+        assert_eq!(text.lines().last(), Some(r#"{"decisions":4}"#));
     }
 
     /// Wherever it is cut, a file is known to be incomplete.
@@ -352,10 +391,10 @@ mod tests {
     #[test]
     fn other_versions_and_bad_lines_are_told_apart() {
         let text = file().to_text();
-        let newer = text.replacen("\"version\":1", "\"version\":2,\"new\":0", 1);
+        let newer = text.replacen("\"version\":2", "\"version\":3,\"new\":0", 1);
         let error = DecisionFile::parse(&newer).unwrap_err();
-        assert_eq!(error, LogError::Version { found: 2 });
-        assert!(error.to_string().contains("version 2"));
+        assert_eq!(error, LogError::Version { found: 3 });
+        assert!(error.to_string().contains("version 3"));
 
         let bad = text.replacen("\"execute\"", "\"exercise\"", 1);
         match DecisionFile::parse(&bad).unwrap_err() {
@@ -377,18 +416,18 @@ mod tests {
         assert_eq!(
             error,
             LogError::Count {
-                counted: 3,
-                found: 2
+                counted: 4,
+                found: 3
             }
         );
 
         let more = text + "{\"pick\":\"heal\",\"n\":0}\n";
         assert!(matches!(
             DecisionFile::parse(&more),
-            Err(LogError::Malformed { line: 6, .. })
+            Err(LogError::Malformed { line: 7, .. })
         ));
         assert!(matches!(
-            DecisionFile::parse("{\"sluice\":\"report\",\"version\":1}"),
+            DecisionFile::parse("{\"sluice\":\"report\",\"version\":2}"),
             Err(LogError::NotADecisionFile { .. })
         ));
     }

@@ -117,9 +117,24 @@ struct FindArgs {
     /// Seeds to search, the last one left out [default: 0..10000]
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Option<Range<u64>>,
-    /// Record the run that was found in this file, for `verify replay FILE`
+    /// Record the run that was found (shrunken, or whole with --no-shrink) in
+    /// this file, for `verify replay FILE`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Why it happens, in a line, for the recorded file
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "record",
+        conflicts_with = "no_shrink"
+    )]
+    note: Option<String>,
+    /// Shrink what was found to what matters; the default
+    #[arg(long, overrides_with = "no_shrink")]
+    shrink: bool,
+    /// Show the run as it was found
+    #[arg(long)]
+    no_shrink: bool,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -9,9 +9,10 @@ mod watch;
 use std::ops::Range;
 
 use serde::Serialize;
+use sluice_sim::choice::Chooser;
 use sluice_sim::log::{Decision, DecisionFile};
 use sluice_sim::redis::Engine;
-use sluice_sim::strategy::{Divergence, Recorder, Replay};
+use sluice_sim::strategy::{Divergence, Follow, Recorder, Replay};
 use sluice_sim::world::Happening;
 
 use crate::pool;
@@ -218,11 +219,20 @@ impl Run {
     #[must_use]
     pub fn trace(&self, engine: &Engine) -> Trace {
         let mut recorder = Recorder::new(self.strategy.chooser(self.seed));
-        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut recorder));
+        self.record(&mut recorder, Some(self.seed), engine)
+    }
+
+    fn record<C: Chooser>(
+        &self,
+        recorder: &mut Recorder<C>,
+        seed: Option<u64>,
+        engine: &Engine,
+    ) -> Trace {
+        let mut watch = Watch::new(self.scenario.build(&self.subject, recorder));
         let mut steps = Vec::new();
         let keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
-        let outcome = watch.run(engine, &mut recorder, self.until, keep, || false);
-        let file = self.file(&outcome, Some(self.seed), recorder.into_decisions());
+        let outcome = watch.run(engine, recorder, self.until, keep, || false);
+        let file = self.file(&outcome, seed, recorder.decisions().to_vec());
         Trace {
             outcome,
             steps,
@@ -250,6 +260,28 @@ impl Run {
         }
     }
 
+    /// Runs along a log, as far as that is possible ([`Follow`]).
+    #[must_use]
+    pub fn follow(&self, decisions: &[Decision], engine: &Engine) -> (Outcome, Follow) {
+        let mut follow = Follow::new(decisions.to_vec());
+        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut follow));
+        let outcome = watch.run(engine, &mut follow, self.until, |_, _| {}, || false);
+        (outcome, follow)
+    }
+
+    /// The same, and keeps every step and every decision; and the first
+    /// decision of the log that never came up, with its place from 0.
+    #[must_use]
+    pub fn trace_along(
+        &self,
+        decisions: &[Decision],
+        engine: &Engine,
+    ) -> (Trace, Option<(usize, Decision)>) {
+        let mut recorder = Recorder::new(Follow::new(decisions.to_vec()));
+        let trace = self.record(&mut recorder, None, engine);
+        (trace, recorder.inner().unmet())
+    }
+
     fn file(&self, outcome: &Outcome, seed: Option<u64>, decisions: Vec<Decision>) -> DecisionFile {
         DecisionFile {
             subject: self.subject.name.to_owned(),
@@ -257,6 +289,7 @@ impl Run {
             seed,
             steps: outcome.steps,
             digest: outcome.digest,
+            shrunken: None,
             decisions,
         }
     }

@@ -216,7 +216,8 @@ fn a_recorded_run_is_replayed_and_a_damaged_one_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("run");
     let path = file.to_str().expect("UTF-8");
-    let found = verify(&["find", "--subject", "naive", "--record", path, "--json"]);
+    let find = ["find", "--subject", "naive", "--record", path, "--json"];
+    let found = verify(&[&find[..], &["--no-shrink"]].concat());
     let example: serde_json::Value = serde_json::from_slice(&found.stdout).expect("JSON");
     let replayed = verify(&["replay", path, "--json"]);
     assert_eq!(code(&replayed), 1, "{}", text(&replayed.stderr));
@@ -226,7 +227,7 @@ fn a_recorded_run_is_replayed_and_a_damaged_one_refused() {
     for (content, part) in [
         (whole[..whole.len() / 2].to_owned(), path),
         (
-            whole.replacen("\"version\":1", "\"version\":7", 1),
+            whole.replacen("\"version\":2", "\"version\":7", 1),
             "version 7",
         ),
         ("nonsense".to_owned(), "header"),
@@ -238,6 +239,50 @@ fn a_recorded_run_is_replayed_and_a_damaged_one_refused() {
     }
 }
 
+/// What `find` records is shrunken, says why, and is followed on replay; one
+/// that names what never comes up is stale.
+#[test]
+fn a_shrunken_run_is_followed_and_says_what_has_become_of_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("run");
+    let path = file.to_str().expect("UTF-8");
+    let rush = ["find", "--subject", "naive", "--scenario", "rush"];
+    let note = "count and set are apart";
+    let found = verify(&[&rush[..], &["--record", path, "--note", note]].concat());
+    let shown = text(&found.stdout);
+    assert!(shown.contains("from   cap 20, 21 clients"), "{shown}");
+    assert!(shown.contains("to     cap 1, 2 clients"), "{shown}");
+
+    let replayed = verify(&["replay", path]);
+    assert_eq!(code(&replayed), 1, "{}", text(&replayed.stderr));
+    let shown = text(&replayed.stdout);
+    assert!(shown.contains("the file says: same bug"), "{shown}");
+    assert!(shown.contains(note), "{shown}");
+
+    let whole = std::fs::read_to_string(&file).expect("the file");
+    // The right gate sends one command where the wrong one sends two.
+    let right = whole.replacen("\"naive\"", "\"slots\"", 1);
+    std::fs::write(&file, &right).expect("written");
+    let replayed = verify(&["replay", path]);
+    let shown = text(&replayed.stdout);
+    assert!(shown.contains("the file says: fixed"), "{shown}");
+    assert_eq!(code(&replayed), 0, "{shown}");
+
+    let mut lines: Vec<&str> = right.lines().collect();
+    lines.insert(2, "{\"pick\":\"execute\",\"host\":77,\"n\":1}");
+    let counted = format!("{{\"decisions\":{}}}", lines.len() - 2);
+    let last = lines.len() - 1;
+    lines[last] = &counted;
+    std::fs::write(&file, lines.join("\n") + "\n").expect("written");
+    let replayed = verify(&["replay", path]);
+    let shown = text(&replayed.stdout);
+    assert!(
+        shown.contains("stale at step 2: `Execute 77.0 #1`"),
+        "{shown}"
+    );
+    assert_eq!(code(&replayed), 4, "{shown}");
+}
+
 #[test]
 fn a_gate_or_a_seed_that_is_none_exits_with_2() {
     refused(
@@ -246,6 +291,7 @@ fn a_gate_or_a_seed_that_is_none_exits_with_2() {
         &["magic", "naive", "slots"],
     );
     refused(&["audit", "--subject", "magic"], 2, &["magic", "naive"]);
+    refused(&["find", "--strategy", "luck"], 2, &["luck", "pct"]);
     refused(&["find", "--scenario", "rain"], 2, &["rain", "swarm"]);
     refused(&["find", "--seeds", "x..9"], 2, &["\"x\"", "A..B"]);
     refused(&["find", "--seeds", "9..9"], 2, &["empty"]);

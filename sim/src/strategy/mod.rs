@@ -1,11 +1,13 @@
 //! Strategies: who answers the world's questions. One file each.
 
+mod follow;
 mod pct;
 mod pos;
 mod random;
 mod record;
 mod replay;
 
+pub use follow::{Follow, Role};
 pub use pct::Pct;
 pub use pos::Pos;
 pub use random::Random;

@@ -45,7 +45,9 @@ pub enum Asked {
 impl Replay {
     /// Answers as in this log.
     #[must_use]
-    pub const fn new(decisions: Vec<Decision>) -> Self {
+    pub fn new(mut decisions: Vec<Decision>) -> Self {
+        // Places are for those who follow; here the order is all.
+        decisions.retain(|d| !matches!(d, Decision::After(_)));
         Self {
             decisions,
             at: 0,
@@ -94,7 +96,7 @@ impl Replay {
             Decision::Pick(label) => {
                 (0..options.len()).find(|i| options[*i] == label && allowed(*i))
             }
-            Decision::Draw(..) => None,
+            Decision::Draw(..) | Decision::After(_) => None,
         };
         self.answer(fits, || Asked::Pick(options.to_vec()))
             .unwrap_or(0)
@@ -109,7 +111,7 @@ impl Chooser for Replay {
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
         let fits = |decision| match decision {
             Decision::Draw(label, value) if label == what && value < bound => Some(value),
-            Decision::Draw(..) | Decision::Pick(_) => None,
+            Decision::Draw(..) | Decision::Pick(_) | Decision::After(_) => None,
         };
         self.answer(fits, || Asked::Draw(what, bound)).unwrap_or(0)
     }
@@ -121,7 +123,7 @@ impl Chooser for Replay {
     fn sample(&mut self, what: Label, dist: Dist) -> u64 {
         let fits = |decision| match decision {
             Decision::Draw(label, value) if label == what => Some(value),
-            Decision::Draw(..) | Decision::Pick(_) => None,
+            Decision::Draw(..) | Decision::Pick(_) | Decision::After(_) => None,
         };
         self.answer(fits, || Asked::Sample(what, dist))
             .unwrap_or_else(|| dist.sample(|_| 0))

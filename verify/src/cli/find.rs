@@ -1,15 +1,17 @@
 //! `verify find`: the first seed that breaks a gate.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use sluice_sim::redis::Engine;
 
 use super::progress::Progress;
 use super::{Exit, Failure, FindArgs, Format};
 use crate::audit::simulator::{example, hex};
 use crate::find::Search;
-use crate::property::Verdict;
+use crate::property::{Verdict, Violation};
+use crate::run::Trace;
 use crate::strategy::Strategy;
 use crate::timeline::{self, Style};
-use crate::{pool, subject};
+use crate::{pool, shrink, subject};
 
 pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
@@ -46,9 +48,21 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         args.output.text(&(text + "\n"))?;
         return Ok(Exit::Holds);
     };
-    if let Some(file) = &args.record {
-        std::fs::write(file, found.trace.file.to_text())
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", file.display())))?;
+    let engine = Engine::new();
+    let file = &found.trace.file;
+    let mut shrunken = (!args.no_shrink)
+        .then(|| shrink::shrink(&subject, &scenario, &file.decisions, &engine))
+        .flatten();
+    let header = shrunken
+        .as_mut()
+        .and_then(|s| s.trace.file.shrunken.as_mut());
+    if let (Some(header), Some(note)) = (header, &args.note) {
+        header.note.clone_from(note);
+    }
+    if let Some(to) = &args.record {
+        let file = shrunken.as_ref().map_or(file, |s| &s.trace.file);
+        std::fs::write(to, file.to_text())
+            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", to.display())))?;
     }
     let Some(mut example) = example(&subject, &scenario, found.seed, &found.trace, None) else {
         return Err(Failure::environment(
@@ -59,23 +73,32 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         example.repeat += &format!(" --strategy {}", args.gate.strategy);
     }
     let text = if json {
-        serde_json::to_string_pretty(&example).map_err(Failure::environment)?
+        let mut value = serde_json::to_value(&example).map_err(Failure::environment)?;
+        value["shrunken"] = shrunken.as_ref().map_or(Value::Null, |s| {
+            json!({
+                "bug": s.bug.to_string(),
+                "original": s.original,
+                "shrunken": s.shrunken,
+                "runs": s.tried,
+                "digest": hex(s.trace.outcome.digest),
+            })
+        });
+        serde_json::to_string_pretty(&value).map_err(Failure::environment)?
     } else {
-        let broken = found
-            .trace
-            .outcome
-            .violations()
-            .find_map(|f| match &f.verdict {
-                Verdict::Violated(violation) => Some(violation),
-                Verdict::Holds | Verdict::Inconclusive(_) => None,
-            });
+        let shown = shrunken.as_ref().map_or(&found.trace, |s| &s.trace);
         let style = Style {
             colour: args.output.colour(),
             ..Style::default()
         };
-        let picture = timeline::render(&found.trace.timeline(), &found.trace.names, broken, style);
+        let picture = timeline::render(&shown.timeline(), &shown.names, first_broken(shown), style);
+        let form = shrunken.as_ref().map_or(String::new(), |s| {
+            format!(
+                "from   {}\nto     {} (after {} runs)\n",
+                s.original, s.shrunken, s.tried
+            )
+        });
         format!(
-            "{} breaks {} in {}: seed {}, step {}, after {} seeds\n{}\n\n{picture}\ndigest {}\nagain  {}",
+            "{} breaks {} in {}: seed {}, step {}, after {} seeds\n{}\n{form}\n{picture}\ndigest {}\nagain  {}",
             subject.name,
             example.property,
             scenario.name,
@@ -89,4 +112,14 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     };
     args.output.text(&(text + "\n"))?;
     Ok(Exit::Violated)
+}
+
+fn first_broken(trace: &Trace) -> Option<&Violation> {
+    trace
+        .outcome
+        .violations()
+        .find_map(|found| match &found.verdict {
+            Verdict::Violated(violation) => Some(violation),
+            Verdict::Holds | Verdict::Inconclusive(_) => None,
+        })
 }

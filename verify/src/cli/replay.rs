@@ -9,10 +9,9 @@ use sluice_sim::redis::Engine;
 use super::{Exit, Failure, Format, ReplayArgs, audit};
 use crate::audit::simulator::hex;
 use crate::on_redis::{self, End, Setting};
-use crate::property::Verdict;
+use crate::property;
+use crate::regression::{Case, Verdict};
 use crate::run::{Run, Trace, Until};
-use crate::scenario::Scenario;
-use crate::strategy::Strategy;
 use crate::subject;
 use crate::timeline::{self, Style};
 
@@ -21,32 +20,36 @@ const FILE_MAX: u64 = 64 << 20;
 /// No workload has a deadline shorter than this: see `scenario`.
 const SHORTEST_DEADLINE_MS: u64 = 800;
 
+/// What was run.
+struct Played {
+    trace: Trace,
+    seed: Option<u64>,
+    /// What a file says about today's code, and its line about why.
+    verdict: Option<(Verdict, String)>,
+}
+
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
-    let (trace, seed) = match args.what.parse::<u64>() {
-        Ok(seed) => (from_seed(args, seed)?, Some(seed)),
-        Err(_) => (from_file(args)?, None),
+    let played = match args.what.parse::<u64>() {
+        Ok(seed) => from_seed(args, seed)?,
+        Err(_) => from_file(args)?,
     };
-    if let Some(divergence) = &trace.divergence {
-        return Err(Failure::usage(format!(
-            "stale: {divergence:?}; the program has changed since the file was written: \
-             record the run again from its seed"
-        )));
-    }
     let on_redis = match &args.on {
-        Some(which) => Some(on_server(which, &trace)?),
+        Some(which) => Some(on_server(which, &played.trace)?),
         None => None,
     };
-    let text = show(args, &trace, seed, on_redis.as_ref())?;
+    let text = show(args, &played, on_redis.as_ref())?;
     args.output.text(&(text + "\n"))?;
+    let stale = matches!(&played.verdict, Some((Verdict::Stale { .. }, _)));
     Ok(match on_redis.as_ref().map(|report| &report.end) {
         Some(End::Differs { .. }) => Exit::Violated,
         Some(End::NotReplayable { .. }) => Exit::Inconclusive,
-        Some(End::Identical) | None if trace.outcome.is_clean() => Exit::Holds,
+        Some(End::Identical) | None if stale => Exit::Inconclusive,
+        Some(End::Identical) | None if played.trace.outcome.is_clean() => Exit::Holds,
         Some(End::Identical) | None => Exit::Violated,
     })
 }
 
-fn from_seed(args: &ReplayArgs, seed: u64) -> Result<Trace, Failure> {
+fn from_seed(args: &ReplayArgs, seed: u64) -> Result<Played, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
     let scenario = args.gate.scenario(&subject)?;
     let engine = Engine::new();
@@ -55,10 +58,14 @@ fn from_seed(args: &ReplayArgs, seed: u64) -> Result<Trace, Failure> {
     if !args.to_end {
         run = run.until_violation();
     }
-    Ok(run.trace(&engine))
+    Ok(Played {
+        trace: run.trace(&engine),
+        seed: Some(seed),
+        verdict: None,
+    })
 }
 
-fn from_file(args: &ReplayArgs) -> Result<Trace, Failure> {
+fn from_file(args: &ReplayArgs) -> Result<Played, Failure> {
     let name = &args.what;
     let wrong = |why: String| Failure::usage(format!("{name}: {why}"));
     let file = std::fs::File::open(name).map_err(|error| {
@@ -76,30 +83,20 @@ fn from_file(args: &ReplayArgs) -> Result<Trace, Failure> {
         )));
     }
     let file = DecisionFile::parse(&text).map_err(|error| wrong(error.to_string()))?;
-    let subject = subject::by_name(&file.subject).map_err(|error| wrong(error.to_string()))?;
-    let scenario: Scenario = serde_json::from_str(&file.scenario)
-        .map_err(|error| wrong(format!("its scenario is not one of this version: {error}")))?;
-    super::sensible(&scenario).map_err(|failure| wrong(failure.text))?;
-    let run = Run {
-        subject,
-        scenario,
-        seed: 0,
-        strategy: Strategy::Random,
-        until: if args.to_end {
-            Until::End
-        } else {
-            Until::Violation
-        },
+    let case = Case::of(file).map_err(wrong)?;
+    super::sensible(&case.scenario).map_err(|failure| wrong(failure.text))?;
+    let until = if args.to_end {
+        Until::End
+    } else {
+        Until::Violation
     };
-    let trace = run.repeat(file.decisions, &Engine::new());
-    if trace.divergence.is_none() && trace.outcome.digest != file.digest {
-        return Err(wrong(format!(
-            "stale: the digest is {}, the file has {}; record the run again from its seed",
-            hex(trace.outcome.digest),
-            hex(file.digest)
-        )));
-    }
-    Ok(trace)
+    let (trace, verdict) = case.run(until, &Engine::new());
+    let note = case.file.shrunken.map_or_else(String::new, |s| s.note);
+    Ok(Played {
+        trace,
+        seed: None,
+        verdict: Some((verdict, note)),
+    })
 }
 
 fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
@@ -114,10 +111,14 @@ fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
 
 fn show(
     args: &ReplayArgs,
-    trace: &Trace,
-    seed: Option<u64>,
+    played: &Played,
     on_redis: Option<&on_redis::Report>,
 ) -> Result<String, Failure> {
+    let Played {
+        trace,
+        seed,
+        verdict,
+    } = played;
     let outcome = &trace.outcome;
     if args.output.format() == Format::Json {
         let value = json!({
@@ -125,13 +126,14 @@ fn show(
             "seed": seed,
             "digest": hex(outcome.digest),
             "outcome": outcome,
+            "verdict": verdict.as_ref().map(|(verdict, _)| verdict.to_string()),
             "on_redis": on_redis,
         });
         return serde_json::to_string_pretty(&value).map_err(Failure::environment);
     }
     let broken = outcome.violations().find_map(|found| match &found.verdict {
-        Verdict::Violated(violation) => Some((found, violation)),
-        Verdict::Holds | Verdict::Inconclusive(_) => None,
+        property::Verdict::Violated(violation) => Some((found, violation)),
+        property::Verdict::Holds | property::Verdict::Inconclusive(_) => None,
     });
     let style = Style {
         colour: args.output.colour(),
@@ -143,15 +145,24 @@ fn show(
         broken.map(|(_, violation)| violation),
         style,
     );
-    let verdict = broken.map_or("nothing broke".to_owned(), |(found, violation)| {
+    let what = broken.map_or("nothing broke".to_owned(), |(found, violation)| {
         format!("{} broke at step {}", found.code, violation.step)
     });
     text += &format!(
-        "\n{} in {} steps: {verdict}\ndigest {}",
+        "\n{} in {} steps: {what}\ndigest {}",
         trace.file.subject,
         outcome.steps,
         hex(outcome.digest)
     );
+    if let Some((verdict, note)) = verdict {
+        text += &format!("\nthe file says: {verdict}");
+        if matches!(verdict, Verdict::Stale { .. }) {
+            text += "\n(the program has changed since it was written: record the run again)";
+        }
+        if !note.is_empty() {
+            text += &format!("\nnote: {note}");
+        }
+    }
     if let Some(report) = on_redis {
         text += &format!("\non a real server: {report}");
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::log::{Decision, DecisionFile};
-use crate::strategy::{Random, Recorder, Replay};
+use crate::strategy::{Follow, Random, Recorder, Replay};
 use crate::trace::Trace;
 
 const UNTIL: u64 = 2_000 * MS;
@@ -79,6 +79,7 @@ proptest! {
             seed: Some(seed),
             steps: world.steps(),
             digest: world.digest(),
+            shrunken: None,
             decisions: recorder.into_decisions(),
         };
         let read = DecisionFile::parse(&file.to_text()).unwrap();
@@ -88,6 +89,11 @@ proptest! {
         prop_assert_eq!(replay.divergence(), None);
         prop_assert_eq!(replay.left(), 0);
         prop_assert_eq!(again.state_digest(), world.state_digest());
+
+        // Who follows a whole log repeats it too.
+        let mut follow = Follow::new(file.decisions);
+        prop_assert_eq!(&first, &trace(&mut busy(mode(timed), PerFault::all(1)), &mut follow));
+        prop_assert_eq!(follow.unmet(), None);
     }
 
     /// A clone goes its own way, and the same way under the same answers.

@@ -1,0 +1,299 @@
+//! From a run that broke something to the least that breaks it (R6.4).
+//!
+//! A failure that a search has met is full of what does not matter: twenty
+//! slots, twenty-one clients, a thousand decisions. What matters is looked for
+//! in two ways, one after the other:
+//!
+//! 1. *The workload*: fewer clients, fewer slots, fewer processes, one gate
+//!    instead of two. A smaller workload has other labels, so nothing of the old
+//!    schedule can be kept; but a bug in a small workload is found at once, so
+//!    it is searched for anew, the smallest workload first, from fixed seeds.
+//! 2. *The decisions*: delta debugging (Zeller, Hildebrandt: *Simplifying and
+//!    isolating failure-inducing input*, IEEE TSE 28, 2002) over all of them
+//!    together: events that must come early (preemptions), faults with what they
+//!    strike, magnitudes, leaps of time. What is left out goes by the rules of
+//!    [`Follow`](sluice_sim::strategy::Follow). At the end every single one that
+//!    is left has been tried without: the result is 1-minimal.
+//!
+//! The same bug is the same property (and meaning of "at most N") broken at the
+//! first step at which anything breaks. Everything here is determined by the
+//! input: the same run shrinks to the same result.
+
+mod workload;
+
+use std::fmt;
+
+use serde::Serialize;
+use sluice_sim::log::{Decision, DecisionFile, Shrunken};
+use sluice_sim::redis::Engine;
+use sluice_sim::strategy::Role;
+
+use crate::property::{Finding, Meaning, Verdict};
+use crate::run::{Outcome, Run, Trace};
+use crate::scenario::Scenario;
+use crate::subject::Subject;
+
+/// Which invariant broke, so that two runs can be told to break the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Bug {
+    /// The property.
+    pub code: String,
+    /// Which cap is meant, where that matters.
+    pub meaning: Option<Meaning>,
+}
+
+/// How large a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Slots of the session gate.
+    pub cap: u32,
+    /// Clients.
+    pub clients: u16,
+    /// Processes.
+    pub processes: u16,
+    /// Steps until it broke.
+    pub steps: u64,
+    /// Decisions that were recorded, or that matter.
+    pub decisions: usize,
+    /// Of these, faults.
+    pub faults: usize,
+}
+
+/// A run and the least of it.
+#[derive(Clone, Debug)]
+pub struct Shrink {
+    /// What breaks.
+    pub bug: Bug,
+    /// What there was.
+    pub original: Size,
+    /// What is left.
+    pub shrunken: Size,
+    /// The run that is left, with its steps. Its file holds only the decisions
+    /// that matter.
+    pub trace: Trace,
+    /// Runs that were tried on the way.
+    pub tried: u64,
+}
+
+impl Bug {
+    /// The first thing that breaks in a run.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        let at = |f: &Finding| match &f.verdict {
+            Verdict::Violated(violation) => violation.step,
+            Verdict::Holds | Verdict::Inconclusive(_) => u64::MAX,
+        };
+        let first = outcome.violations().min_by_key(|f| at(f))?;
+        Some(Self {
+            code: first.code.to_string(),
+            meaning: first.meaning,
+        })
+    }
+
+    /// Whether a run breaks it before anything else.
+    #[must_use]
+    pub fn is_in(&self, outcome: &Outcome) -> bool {
+        Self::of(outcome).as_ref() == Some(self)
+    }
+}
+
+/// `R1.1 (store)`
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self.meaning {
+            None => return f.write_str(&self.code),
+            Some(Meaning::Store) => "store",
+            Some(Meaning::Belief) => "belief",
+            Some(Meaning::Effects) => "effects",
+        };
+        write!(f, "{} ({meaning})", self.code)
+    }
+}
+
+/// `cap 20, 21 clients, 4 processes: 66 decisions (0 faults), 63 steps`
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        write!(
+            f,
+            "cap {}, {}, {}: {} ({}), {}",
+            self.cap,
+            many(self.clients.into(), "client"),
+            many(self.processes.into(), "process").replace("processs", "processes"),
+            many(self.decisions, "decision"),
+            many(self.faults, "fault"),
+            many(self.steps as usize, "step")
+        )
+    }
+}
+
+impl Size {
+    fn of(scenario: &Scenario, decisions: &[Decision], steps: u64) -> Self {
+        Self {
+            cap: scenario.sessions,
+            clients: scenario.users,
+            processes: scenario.processes,
+            steps,
+            decisions: decisions
+                .iter()
+                .filter(|d| !matches!(d.role(), Role::Place | Role::NoFault))
+                .count(),
+            faults: decisions.iter().filter(|d| d.role() == Role::Fault).count(),
+        }
+    }
+}
+
+/// Shrinks a run that broke something. `decisions`: all of its answers, or
+/// those of an earlier shrinking. `None` if it breaks nothing.
+#[must_use]
+pub fn shrink(
+    subject: &Subject,
+    scenario: &Scenario,
+    decisions: &[Decision],
+    engine: &Engine,
+) -> Option<Shrink> {
+    let run = |scenario: &Scenario| Run::new(*subject, scenario.clone(), 0).until_violation();
+    let (outcome, _) = run(scenario).follow(decisions, engine);
+    let bug = Bug::of(&outcome)?;
+    let original = Size::of(scenario, decisions, outcome.steps);
+    let mut tried = 0;
+    let smaller = workload::smallest(subject, scenario, &bug, engine, &mut tried);
+    let (scenario, decisions) = smaller.unwrap_or((scenario.clone(), decisions.to_vec()));
+
+    let run = run(&scenario);
+    let units = least(units(&decisions), |units| {
+        tried += 1;
+        bug.is_in(&run.follow(&flat(units), engine).0)
+    });
+    let decisions = flat(&units);
+    let (mut trace, _) = run.trace_along(&decisions, engine);
+    let shrunken = Size::of(&scenario, &decisions, trace.outcome.steps);
+    trace.file = DecisionFile {
+        shrunken: Some(Shrunken {
+            breaks: bug.to_string(),
+            from: original.to_string(),
+            note: String::new(),
+        }),
+        decisions,
+        ..trace.file
+    };
+    Some(Shrink {
+        bug,
+        original,
+        shrunken,
+        trace,
+        tried,
+    })
+}
+
+/// Decisions that make sense only together: a fault with its place, its target
+/// and its magnitudes.
+type Unit = Vec<Decision>;
+
+fn units(decisions: &[Decision]) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    let mut place = None;
+    let mut in_fault = false;
+    for decision in decisions {
+        let role = decision.role();
+        match role {
+            Role::NoFault => in_fault = false,
+            Role::Place => place = Some(*decision),
+            Role::Event => {
+                in_fault = false;
+                if let Decision::Pick(label) = decision {
+                    place = Some(Decision::After(*label));
+                }
+                units.push(vec![*decision]);
+            }
+            Role::Fault => {
+                in_fault = true;
+                units.push(place.into_iter().chain([*decision]).collect());
+            }
+            Role::Target | Role::Number => match units.last_mut() {
+                Some(fault) if in_fault => fault.push(*decision),
+                _ => units.push(vec![*decision]),
+            },
+        }
+    }
+    units
+}
+
+fn flat(units: &[Unit]) -> Vec<Decision> {
+    units.iter().flatten().copied().collect()
+}
+
+/// Delta debugging: leaves out as much as it can while `fails` holds, in ever
+/// smaller pieces, until not one unit can be left out. O(n²) runs at worst.
+fn least<T: Clone>(mut units: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut size = units.len();
+    while size > 0 {
+        let mut at = 0;
+        let mut any = false;
+        while at < units.len() {
+            let end = (at + size).min(units.len());
+            let rest = [&units[..at], &units[end..]].concat();
+            if fails(&rest) {
+                units = rest;
+                any = true;
+            } else {
+                at = end;
+            }
+        }
+        // The last pass goes over single units, until it finds none.
+        if size > 1 {
+            size = size.div_ceil(2);
+        } else if !any {
+            break;
+        }
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_sim::choice::{Kind, Label};
+
+    /// What is needed is found, in any combination, and nothing else is kept.
+    #[test]
+    fn what_is_left_is_one_minimal() {
+        let needed: [&[u32]; 4] = [&[], &[7], &[0, 63], &[3, 4, 40, 41]];
+        for needed in needed {
+            let fails = |some: &[u32]| needed.iter().all(|n| some.contains(n));
+            assert_eq!(least((0..64).collect(), fails), needed);
+        }
+        // Either of two, or three others: whatever it ends with is minimal.
+        let fails = |some: &[u32]| {
+            some.contains(&5) || (some.len() > 2 && some.contains(&1) && !some.contains(&9))
+        };
+        let left = least((0..10).collect(), fails);
+        assert!(fails(&left));
+        for i in 0..left.len() {
+            let mut less = left.clone();
+            less.remove(i);
+            assert!(!fails(&less), "{left:?} without {i}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_kept_or_dropped_with_all_that_belongs_to_it() {
+        let event = Label::new(Kind::Execute, 0, 1, 2);
+        let none = Decision::Pick(Label::new(Kind::Next, Label::SERVER, 0, 0));
+        let crash = Decision::Pick(Label::new(Kind::Crash, Label::SERVER, 0, 0));
+        let victim = Label::new(Kind::Crash, 1, 0, 0);
+        let parts = [Decision::Pick(victim), Decision::Draw(victim, 3)];
+        let log = [Decision::Pick(event), crash, parts[0], parts[1], none];
+        let units = units(&log);
+        let place = Decision::After(event);
+        assert_eq!(
+            units,
+            [
+                vec![Decision::Pick(event)],
+                vec![place, crash, parts[0], parts[1]]
+            ]
+        );
+        let again = super::units(&flat(&units));
+        assert_eq!(again, units);
+    }
+}
