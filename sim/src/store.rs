@@ -9,10 +9,20 @@ use core::fmt::Debug;
 use sluice_core::redis::{Command, Reply};
 
 use crate::choice::Touch;
+use crate::digest::Digest;
 
 /// One connection, as the server sees it. Never used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
+
+/// How a search calls what it takes to be interchangeable.
+pub trait Names {
+    /// What stands for these bytes, if they are a name.
+    fn name(&self, bytes: &[u8]) -> Option<u64>;
+
+    /// What stands for a session.
+    fn session(&self, session: SessionId) -> u64;
+}
 
 /// A server: executes commands one at a time, without waiting and without a
 /// clock of its own.
@@ -46,6 +56,23 @@ pub trait Store: Clone + Debug {
 
     /// Identity of the logical state.
     fn digest(&self) -> u64;
+
+    /// Identity of the state for all that can follow, at `now_us` by the
+    /// server's clock: [`Store::digest`] with names replaced, and with times
+    /// relative to now where they can be. Without better knowledge, the digest
+    /// and the time.
+    fn identity(&self, now_us: u64, names: &dyn Names) -> u64 {
+        let _ = names;
+        Digest::of(&(self.digest(), now_us))
+    }
+
+    /// Everything that is stored under a name (the field, member or item it is),
+    /// as one number that does not depend on the name. 0 without better
+    /// knowledge: then interchangeable clients are found less often.
+    fn marks(&self, now_us: u64, name: &[u8]) -> u64 {
+        let _ = (now_us, name);
+        0
+    }
 
     /// Which keys a command reads or changes ([`Touch::keys`],
     /// [`Touch::writes`]). All of them, unless the store knows better.

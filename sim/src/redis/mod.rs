@@ -19,6 +19,7 @@
 mod command;
 mod extended;
 mod hash;
+mod identity;
 mod keyspace;
 mod lua;
 mod number;
@@ -34,7 +35,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use crate::choice::Touch;
 pub use crate::store::SessionId;
-use crate::store::Store;
+use crate::store::{Names, Store};
 use command::{Arg, Fail, Run};
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
@@ -322,6 +323,14 @@ impl Store for Server {
 
     fn digest(&self) -> u64 {
         Self::digest(self)
+    }
+
+    fn identity(&self, now_us: u64, names: &dyn Names) -> u64 {
+        self.identity_at(now_us, names)
+    }
+
+    fn marks(&self, now_us: u64, name: &[u8]) -> u64 {
+        self.marks_at(now_us, name)
     }
 
     fn touch(&self, command: &Command) -> Touch {

@@ -6,6 +6,8 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::SessionId;
 use super::command::{Fail, Spec, glob};
+use crate::digest::Digest;
+use crate::store::Names;
 
 /// A connection that has done more than send plain commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -138,6 +140,20 @@ impl Subscriptions {
             }
         }
         count
+    }
+
+    /// Who listens to what and what is due, with names and sessions replaced.
+    pub(super) fn identity(&self, names: &dyn Names) -> u64 {
+        let mut all = 0u64;
+        for (tag, table) in [&self.channels, &self.patterns].into_iter().enumerate() {
+            for (channel, who) in table {
+                for session in who {
+                    let entry = (tag, channel, names.session(*session));
+                    all = all.wrapping_add(Digest::of(&entry));
+                }
+            }
+        }
+        Digest::of(&(all, &self.push))
     }
 
     /// The session is gone, and what was due for it.

@@ -1,5 +1,6 @@
 //! Strategies: who answers the world's questions. One file each.
 
+pub mod exhaustive;
 mod follow;
 mod pct;
 mod pos;

@@ -32,6 +32,11 @@ impl Clock {
         LocalTime(u64::try_from(shown).unwrap_or(u64::MAX))
     }
 
+    /// Parts per million by which it is fast.
+    pub(super) const fn drift(self) -> i32 {
+        self.drift_ppm
+    }
+
     /// The first true time at which it shows `local` or more, unless it steps.
     pub(super) fn when(self, local: LocalTime) -> u64 {
         let own = i128::from(local.0) - i128::from(self.offset_ns);

@@ -33,22 +33,27 @@
 
 mod agenda;
 mod clock;
+mod explore;
 mod fault;
 mod happening;
+mod identity;
 mod link;
 mod network;
 mod setup;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
 use core::hash::{Hash, Hasher};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use sluice_core::client::{Conn, Input, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
+pub use explore::Event;
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
@@ -60,6 +65,7 @@ use crate::store::Store;
 use agenda::{Agenda, NEVER};
 use clock::Clock;
 use link::{Down, Link, Phase, Up};
+use shared::Shared;
 
 /// One run. See the module.
 #[derive(Clone, Debug)]
@@ -79,14 +85,16 @@ pub struct World<P, S = Server> {
     server_free_at: u64,
     next_fault: u64,
     healed: bool,
-    hosts: Vec<Host<P>>,
-    links: Vec<Link>,
+    hosts: Vec<Shared<Host<P>>>,
+    links: Vec<Shared<Link>>,
     free_links: Vec<usize>,
     sessions: u32,
     /// What programs are still to be told in this step.
     inbox: VecDeque<(ActorId, Input)>,
     // Derived from the state.
     agenda: Agenda,
+    /// By which names hosts are known; never changes.
+    names: Rc<[(Bytes, u16)]>,
     // About the run, not part of its state.
     fired: FiredFaults,
     steps: u64,
@@ -167,7 +175,7 @@ impl<P: Program, S: Store> World<P, S> {
             setup.hosts.len() < usize::from(Label::SERVER),
             "hosts are numbered by u16"
         );
-        let hosts: Vec<Host<P>> = setup
+        let hosts: Vec<Shared<Host<P>>> = setup
             .hosts
             .into_iter()
             .map(|host| Host {
@@ -179,7 +187,13 @@ impl<P: Program, S: Store> World<P, S> {
                 partitioned: None,
                 refused_until: 0,
             })
+            .map(Shared::new)
             .collect();
+        let names = hosts.iter().zip(0..).flat_map(|(host, number)| {
+            let names = host.program.names().into_iter();
+            names.map(move |name| (name, number))
+        });
+        let names: Vec<(Bytes, u16)> = names.collect();
         let mut world = Self {
             now: 0,
             mode: setup.mode,
@@ -194,6 +208,7 @@ impl<P: Program, S: Store> World<P, S> {
             next_fault: if setup.faults.any() { 0 } else { NEVER },
             healed: !setup.faults.any(),
             agenda: Agenda::new(3 + 3 * hosts.len() + 8),
+            names: names.into(),
             hosts,
             links: Vec::new(),
             free_links: Vec::new(),

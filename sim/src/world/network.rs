@@ -7,6 +7,7 @@ use super::World;
 use super::happening::{ActorId, Happening};
 use super::link::{Down, Link, Phase, Ticket, Turn, Up};
 use super::setup::{Delays, Mode, Program};
+use super::shared::Shared;
 use crate::choice::{Chooser, Kind, Label};
 use crate::dist::Dist;
 use crate::store::{SessionId, Store};
@@ -87,7 +88,7 @@ impl<P: Program, S: Store> World<P, S> {
             (link.session, link.who, link.number) = (session, who, number);
             (link.role, link.phase, link.client_open) = (role, phase, true);
         } else {
-            self.links.push(Link {
+            self.links.push(Shared::new(Link {
                 session,
                 who,
                 number,
@@ -100,7 +101,7 @@ impl<P: Program, S: Store> World<P, S> {
                 up: Default::default(),
                 down: Default::default(),
                 pending: Default::default(),
-            });
+            }));
         }
         self.reschedule_link(slot);
         slot

@@ -1,10 +1,11 @@
 //! What a world is made of.
 
 use core::fmt::Debug;
-use core::hash::Hash;
+use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use sluice_core::client::{Input, Output};
+use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
 use super::fault::Faults;
@@ -32,6 +33,22 @@ pub trait Program: Clone + Hash + Debug {
     /// The process starts again after a crash: whatever it kept in memory is
     /// gone, its connections are closed, no request will be answered.
     fn restart(&mut self, now: LocalTime);
+
+    /// Feeds the logical state, with points in time relative to `now` where it
+    /// can be: two programs that will behave alike from now on, by whatever
+    /// o'clock, should feed the same. Without better knowledge, everything.
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        self.hash(state);
+        now.hash(state);
+    }
+
+    /// By which names others know it: ids in commands and keys, each a whole
+    /// argument or member, all of the same length. Programs that differ in
+    /// nothing else may be taken for one another by a search. None, unless it
+    /// says so.
+    fn names(&self) -> Vec<Bytes> {
+        Vec::new()
+    }
 }
 
 /// One host, with its own clock.

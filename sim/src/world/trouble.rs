@@ -188,7 +188,9 @@ impl<P: Program, S: Store> World<P, S> {
         for at in 0..self.links.len() {
             if self.links[at].who.host == host && self.links[at].client_open {
                 if self.links[at].phase == Phase::Open {
-                    let bytes = arriving(self.links[at].up_bytes(), what, chooser);
+                    let link = &self.links[at];
+                    let cut = Label::new(Kind::Cut, host, link.who.actor, link.number);
+                    let bytes = arriving(link.up_bytes(), cut, chooser);
                     let kept = self.links[at].up_kept(bytes);
                     self.drop_up(at, kept);
                 }

@@ -1,6 +1,7 @@
 //! The world, tried with a store of a few lines and programs that do as told.
 
 mod connections;
+mod exhaustive;
 mod hosts;
 mod redis;
 mod runs;
@@ -13,7 +14,7 @@ use sluice_core::time::LocalTime;
 
 use super::*;
 use crate::choice::Kind;
-use crate::store::SessionId;
+use crate::store::{Names, SessionId};
 
 pub(super) const MS: u64 = 1_000_000;
 
@@ -37,6 +38,7 @@ impl Store for Tiny {
                 self.list.push(String::from_utf8_lossy(&word).into());
                 Reply::Int(self.list.len() as i64)
             }
+            b"LEN" => Reply::Int(self.list.len() as i64),
             b"SUBSCRIBE" => {
                 self.subscribers.push(session);
                 Reply::Array(vec![
@@ -89,6 +91,24 @@ impl Store for Tiny {
 
     fn digest(&self) -> u64 {
         Digest::of(self)
+    }
+
+    fn identity(&self, _: u64, names: &dyn Names) -> u64 {
+        let mut state = Digest::default();
+        for word in &self.list {
+            let name = names.name(word.as_bytes());
+            name.unwrap_or_else(|| Digest::of(word)).hash(&mut state);
+        }
+        let who = self.subscribers.iter().map(|s| names.session(*s));
+        (self.loaded, who.collect::<Vec<_>>()).hash(&mut state);
+        state.finish()
+    }
+
+    fn marks(&self, _: u64, name: &[u8]) -> u64 {
+        let places = self.list.iter().zip(1u64..);
+        let mine = places.filter(|(word, _)| word.as_bytes() == name);
+        mine.map(|(_, place)| Digest::of(&place))
+            .fold(0, u64::wrapping_add)
     }
 }
 

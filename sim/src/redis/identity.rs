@@ -1,0 +1,114 @@
+//! When two servers are the same for all that can follow (see
+//! [`Store::identity`](crate::store::Store::identity)).
+//!
+//! Names are replaced where they stand for themselves: as a key, a field, a
+//! member, an item or a whole value. Expiries are relative to now. What a script
+//! has computed from the time cannot be told from any other number, so once a
+//! script is known to the server, its time is part of the identity.
+
+use std::hash::{Hash, Hasher};
+
+use sluice_core::redis::Bytes;
+
+use super::hash::FixedHasher;
+use super::keyspace::Keyspace;
+use super::value::Value;
+use super::{Server, State};
+use crate::digest::Digest;
+use crate::store::Names;
+
+/// A name by what stands for it, anything else by its bytes.
+fn word(names: &dyn Names, bytes: &[u8]) -> u64 {
+    names.name(bytes).unwrap_or_else(|| {
+        let mut hasher = FixedHasher::default();
+        hasher.write(bytes);
+        hasher.finish()
+    })
+}
+
+fn value(names: &dyn Names, value: &Value) -> u64 {
+    let unordered = |sum: u64, pair: (u64, u64)| sum.wrapping_add(Digest::of(&pair));
+    let ordered = |sum: u64, pair: (u64, u64)| Digest::of(&(sum, pair));
+    match value {
+        Value::Str(bytes) => word(names, bytes),
+        Value::Hash(hash) => hash
+            .iter()
+            .map(|(field, value)| (word(names, field), word(names, value)))
+            .fold(1, unordered),
+        Value::Set(set) => set.iter().map(|m| (word(names, m), 0)).fold(2, unordered),
+        Value::List(list) => list.iter().map(|i| (word(names, i), 0)).fold(3, ordered),
+        Value::ZSet(zset) => zset
+            .range(0, usize::MAX)
+            .into_iter()
+            .map(|(member, score)| (word(names, member), (score + 0.0).to_bits()))
+            .fold(4, ordered),
+        // Whatever else there is, there is no name in it.
+        #[allow(unreachable_patterns, reason = "a type that came later")]
+        other => other.digest(),
+    }
+}
+
+/// What is stored under a name in one value.
+fn mark(of: &Value, name: &[u8]) -> Option<u64> {
+    match of {
+        Value::Hash(hash) => hash.get(name).map(Digest::of),
+        Value::Set(set) => set.contains(name).then_some(1),
+        Value::List(list) => {
+            let places = list.iter().zip(1u64..).filter(|(item, _)| ***item == *name);
+            let sum = places
+                .map(|(_, n)| Digest::of(&n))
+                .fold(0, u64::wrapping_add);
+            (sum > 0).then_some(sum)
+        }
+        Value::ZSet(zset) => zset
+            .score(name)
+            .map(|score| Digest::of(&(score.to_bits(), zset.rank(name)))),
+        #[allow(unreachable_patterns, reason = "a type that came later")]
+        _ => None,
+    }
+}
+
+impl Server {
+    pub(super) fn identity_at(&self, now_us: u64, names: &dyn Names) -> u64 {
+        let State {
+            db,
+            sessions,
+            subscriptions,
+            scripts,
+            ..
+        } = &*self.state;
+        let mut state = Digest::default();
+        if !scripts.is_empty() {
+            now_us.hash(&mut state);
+        }
+        keys(db, now_us, names).hash(&mut state);
+        for sha in scripts.keys() {
+            state.write(sha);
+        }
+        db.watches().hash(&mut state);
+        let of = |sum: u64, pair: u64| sum.wrapping_add(pair);
+        let sessions = sessions.iter().map(|(id, session)| {
+            let session = Digest::of(session);
+            Digest::of(&(names.session(*id), session))
+        });
+        sessions.fold(0, of).hash(&mut state);
+        subscriptions.identity(names).hash(&mut state);
+        state.finish()
+    }
+
+    pub(super) fn marks_at(&self, now_us: u64, name: &[u8]) -> u64 {
+        let keys = self.state.db.iter(now_us);
+        let marks = keys.filter_map(|(key, value)| Some((key, mark(value, name)?)));
+        marks.fold(0, |sum, pair: (&Bytes, u64)| {
+            sum.wrapping_add(Digest::of(&pair))
+        })
+    }
+}
+
+fn keys(db: &Keyspace, now_us: u64, names: &dyn Names) -> u64 {
+    db.iter(now_us).fold(0, |sum, (key, of)| {
+        let left_ms = db.expires_at_ms(key, now_us);
+        let left_ms = left_ms.map(|at| at.saturating_sub(now_us / 1_000));
+        sum.wrapping_add(Digest::of(&(word(names, key), value(names, of), left_ms)))
+    })
+}

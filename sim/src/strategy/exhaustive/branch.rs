@@ -1,0 +1,69 @@
+//! The questions of one step, answered in every way, one after the other.
+//!
+//! An odometer over the answers (as TigerBeetle's `exhaustigen` has it): answer
+//! as before as far as there are answers, with the first alternative after that,
+//! and write down how many there were; then count up.
+//!
+//! Magnitudes are cut into classes. Bytes that still arrive after a cut: none or
+//! all (a client has one request under way). A clock steps either way by the
+//! most. Outages are of the greatest length. Durations are constant.
+
+use crate::choice::{Chooser, Kind, Label};
+use crate::dist::Dist;
+use crate::log::Decision;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Branch {
+    answers: Vec<(usize, usize)>,
+    at: usize,
+    /// What was answered in the present round.
+    pub(super) decisions: Vec<Decision>,
+}
+
+impl Branch {
+    /// The next round; false when there is none.
+    pub(super) fn next_round(&mut self) -> bool {
+        self.at = 0;
+        self.decisions.clear();
+        while let Some((answer, of)) = self.answers.pop() {
+            if answer + 1 < of {
+                self.answers.push((answer + 1, of));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn answer(&mut self, of: usize) -> usize {
+        if self.at == self.answers.len() {
+            self.answers.push((0, of));
+        }
+        let (answer, known) = self.answers[self.at];
+        debug_assert_eq!(known, of, "the same step asks the same questions");
+        self.at += 1;
+        answer
+    }
+}
+
+impl Chooser for Branch {
+    fn pick(&mut self, options: &[Label]) -> usize {
+        let picked = self.answer(options.len());
+        self.decisions.push(Decision::Pick(options[picked]));
+        picked
+    }
+
+    fn draw(&mut self, what: Label, bound: u64) -> u64 {
+        let value = match (what.kind, bound) {
+            (_, 1) => 0,
+            (Kind::Cut, _) | (_, 2) => [0, bound - 1][self.answer(2)],
+            _ => 0,
+        };
+        self.decisions.push(Decision::Draw(what, value));
+        value
+    }
+
+    fn sample(&mut self, _: Label, dist: Dist) -> u64 {
+        dist.mean()
+    }
+}
