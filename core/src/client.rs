@@ -13,7 +13,7 @@
 
 use alloc::boxed::Box;
 use core::fmt::Debug;
-use core::hash::Hash;
+use core::hash::{Hash, Hasher};
 
 use crate::redis::{Bytes, Command, Reply};
 use crate::slots::{Ended, Fence, Rejected};
@@ -152,4 +152,12 @@ pub trait Client: Clone + Hash + Debug {
     /// The fencing number of the slot that this client believes, by its own
     /// clock at `now`, to hold. Subjects without fencing answer 0.
     fn belief(&self, now: LocalTime) -> Option<Fence>;
+
+    /// Feeds the state with points in time relative to `now`: two clients that
+    /// will behave alike from now on, by whatever o'clock, should feed the same.
+    /// Without better knowledge, everything and the time.
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        self.hash(state);
+        now.hash(state);
+    }
 }

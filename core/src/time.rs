@@ -43,6 +43,17 @@ impl LocalTime {
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0) / 1_000_000
     }
+
+    /// How far ahead of `now` it lies, in nanoseconds (what lies behind wraps
+    /// around): the same for two points that are alike seen from their nows. The
+    /// end of time stays where it is.
+    #[must_use]
+    pub const fn relative_to(self, now: Self) -> u64 {
+        match self.0 {
+            u64::MAX => u64::MAX,
+            at => at.wrapping_sub(now.0),
+        }
+    }
 }
 
 impl fmt::Display for LocalTime {

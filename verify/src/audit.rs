@@ -51,7 +51,7 @@ pub fn scenario_arguments(scenario: &Scenario) -> String {
             " --scenario rush --cap {} --clients {}",
             scenario.sessions, scenario.users
         ),
-        Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm => {
+        Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm | Load::Proof { .. } => {
             format!(" --scenario {}", scenario.name)
         }
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sluice_sim::world::FaultKind;
 
 use crate::scenario::{Load, Scenario};
 use crate::strategy::Strategy;
@@ -19,6 +20,7 @@ mod audit;
 mod find;
 mod output;
 mod progress;
+mod prove;
 mod replay;
 mod script;
 
@@ -81,6 +83,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Print a script of the gate with its parts, ready for SCRIPT LOAD from any language
     Script(ScriptArgs),
+    /// Explore every schedule within bounds; prints what that shows, and what not
+    Prove(ProveArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -163,6 +167,59 @@ struct ScriptArgs {
     name: String,
 }
 
+#[derive(Debug, Args)]
+struct ProveArgs {
+    /// The gate
+    #[arg(long, value_name = "NAME", default_value = "slots")]
+    subject: String,
+    /// Clients, each on a host of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    clients: u16,
+    /// Slots
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    cap: u32,
+    /// Operations of each client: acquire, release, acquire, release …
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = even)]
+    ops: u32,
+    /// Most faults on a path
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    faults: u32,
+    /// How often time may pass on a path, each time to the next deadline
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    clock_steps: u32,
+    /// Which faults
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = fault, default_value = "cut,crash,script_flush")]
+    alphabet: Vec<FaultKind>,
+    /// Give up beyond so many states
+    #[arg(long, value_name = "N", default_value_t = 50_000_000)]
+    states: u64,
+    /// Tell clients apart that differ in their names only
+    #[arg(long)]
+    no_symmetry: bool,
+    /// Try local events in every order too
+    #[arg(long)]
+    no_reduction: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// An even number of operations: who comes also goes.
+fn even(text: &str) -> Result<u32, String> {
+    let n: u32 = text
+        .parse()
+        .map_err(|_| format!("\"{text}\" is not a number"))?;
+    if n == 0 || !n.is_multiple_of(2) || n > 100 {
+        return Err("it must be even, from 2 to 100: who acquires also releases".to_owned());
+    }
+    Ok(n)
+}
+
+fn fault(text: &str) -> Result<FaultKind, String> {
+    let known = || FaultKind::ALL.map(FaultKind::name).join(", ");
+    let kind = FaultKind::ALL.into_iter().find(|kind| kind.name() == text);
+    kind.ok_or_else(|| format!("no fault is called \"{text}\"; known are: {}", known()))
+}
+
 /// A gate and its workload.
 #[derive(Debug, Args)]
 struct GateArgs {
@@ -201,7 +258,11 @@ impl GateArgs {
                 match named.load {
                     Load::Race => Scenario::race(cap, clients),
                     Load::Rush => Scenario::rush(cap, clients),
-                    Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm => {
+                    Load::Burst
+                    | Load::Sustained { .. }
+                    | Load::Idle
+                    | Load::Swarm
+                    | Load::Proof { .. } => {
                         let text = format!(
                             "--cap and --clients cannot be used with --scenario {}; \
                              use them with race or rush",
@@ -289,6 +350,7 @@ pub fn main() -> ExitCode {
         Command::Find(args) => find::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Script(args) => script::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -10,6 +10,7 @@ pub mod model;
 pub mod on_redis;
 pub mod pool;
 pub mod property;
+pub mod prove;
 pub mod real;
 pub mod regression;
 pub mod report;

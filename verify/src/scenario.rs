@@ -11,6 +11,7 @@ pub mod process;
 pub mod user;
 
 use serde::{Deserialize, Serialize};
+use sluice_sim::world::PerFault;
 
 pub use build::Built;
 
@@ -52,6 +53,14 @@ pub enum Load {
     /// Any order of events, no faults, no passing of time needed: for finding
     /// races and for repeating them on a real server.
     Race,
+    /// Any order of events with these faults, for looking at all of them: every
+    /// client on a host of its own, the scripts loaded.
+    Proof {
+        /// How often each client comes and goes.
+        rounds: u32,
+        /// The faults that may strike, each with weight 1.
+        faults: PerFault,
+    },
     /// Everybody tries once, in any order of events, and who gets in stays:
     /// reading and then writing, and nothing else.
     Rush,
@@ -117,6 +126,17 @@ impl Scenario {
         }
     }
 
+    /// So many clients that each come and go so often, under these faults.
+    #[must_use]
+    pub fn proof(cap: u32, clients: u16, rounds: u32, faults: PerFault) -> Self {
+        Self {
+            name: "proof".into(),
+            load: Load::Proof { rounds, faults },
+            processes: clients,
+            ..Self::race(cap, clients)
+        }
+    }
+
     /// The five scenarios of PER-002 (R3.5).
     #[must_use]
     pub fn per_002() -> [Self; 5] {
@@ -156,7 +176,7 @@ impl Scenario {
     pub const fn is_timed(&self) -> bool {
         match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => true,
-            Load::Swarm | Load::Race | Load::Rush => false,
+            Load::Swarm | Load::Race | Load::Rush | Load::Proof { .. } => false,
         }
     }
 

@@ -309,6 +309,48 @@ impl Client for SlotsClient {
             | Phase::Leaving(_) => None,
         }
     }
+
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        let Self {
+            settings: _,
+            id,
+            clock,
+            phase,
+            nonce,
+            unanswered,
+            limit,
+            current,
+            superseded,
+            next_at,
+            failures,
+            load,
+            nudged,
+            subscription,
+            outputs,
+        } = self;
+        let now = clock.peek(now);
+        let ahead = |at: &Option<LocalTime>| at.map(|at| at.relative_to(now));
+        (id, clock.age(now), nonce, unanswered, ahead(limit)).hash(state);
+        core::mem::discriminant(phase).hash(state);
+        match phase {
+            Phase::Idle => {}
+            Phase::Joining { wait } => wait.hash(state),
+            Phase::Waiting { wait, position } => (wait, position).hash(state),
+            Phase::Holding(held) => {
+                (held.fence, held.wait_ms, ahead(&held.until)).hash(state);
+                (held.told, held.touched).hash(state);
+            }
+            Phase::Leaving(leaving) => {
+                (&leaving.by, &leaving.tell, ahead(&leaving.until)).hash(state);
+                leaving.then.hash(state);
+            }
+        }
+        if let Some(current) = current {
+            (current.request, current.sent.relative_to(now), current.what).hash(state);
+        }
+        (superseded, ahead(next_at), failures).hash(state);
+        (load, nudged, subscription, outputs).hash(state);
+    }
 }
 
 /// Settings are the same for all clients of a run and are left out.

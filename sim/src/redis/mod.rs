@@ -220,6 +220,12 @@ impl Server {
         self.state.sessions.remove(&session);
     }
 
+    /// Knows this script from now on, as after `SCRIPT LOAD`.
+    pub fn remember_script(&mut self, source: &[u8]) {
+        let sha = lua::sha1_hex(source);
+        Rc::make_mut(&mut self.state.scripts).insert(sha, Bytes::from(source));
+    }
+
     /// Forgets all scripts, as `SCRIPT FLUSH` does.
     pub fn flush_scripts(&mut self) {
         self.state.scripts = Rc::default();

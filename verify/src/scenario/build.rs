@@ -1,5 +1,6 @@
 //! From a [`Scenario`] to a world, by way of the chooser.
 
+use sluice_core::script;
 use sluice_core::slots::{Config, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::choice::{Chooser, Kind, Label};
@@ -46,7 +47,7 @@ impl Scenario {
             Load::Burst | Load::Sustained { .. } => 1_000,
             Load::Idle => 4_000,
             Load::Swarm => draw.between(200, 800),
-            Load::Race | Load::Rush => 100,
+            Load::Race | Load::Rush | Load::Proof { .. } => 100,
         };
         let mut gates = vec![(
             Level::Sessions,
@@ -58,15 +59,17 @@ impl Scenario {
                 Gate::new(subject, Level::Queries, config, poll_ms),
             ));
         }
-        let faults = if swarm {
-            swarm_faults(&mut draw)
-        } else {
-            Faults::NONE
+        let faults = match self.load {
+            Load::Swarm => swarm_faults(&mut draw),
+            Load::Proof { faults, .. } => Faults::new(faults, 600 * S),
+            Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Race | Load::Rush => {
+                Faults::NONE
+            }
         };
         let mode = match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => Mode::Timed(Delays::LOCAL),
             Load::Swarm if draw.one_in(2) => Mode::Timed(Delays::WILD),
-            Load::Swarm | Load::Race | Load::Rush => Mode::Adversarial,
+            Load::Swarm | Load::Race | Load::Rush | Load::Proof { .. } => Mode::Adversarial,
         };
         let processes = self.processes.clamp(1, self.users.max(1));
         let mut hosts = Vec::new();
@@ -94,6 +97,12 @@ impl Scenario {
                 drift_ppm,
             });
         }
+        let mut server = Server::new();
+        if let Load::Proof { .. } = self.load {
+            for script in script::ALL {
+                server.remember_script(script.text.as_bytes());
+            }
+        }
         let limit_ns = match self.load {
             Load::Burst => 300 * S,
             Load::Sustained { seconds } => (u64::from(seconds) + 240) * S,
@@ -101,12 +110,12 @@ impl Scenario {
             // Any order of events spends minutes on timeouts; the end must not
             // fall among users who are still getting on.
             Load::Swarm => faults.until_ns + 900 * S,
-            Load::Race | Load::Rush => 900 * S,
+            Load::Race | Load::Rush | Load::Proof { .. } => 900 * S,
         };
         Built {
             world: World::new(Setup {
                 hosts,
-                server: Server::new(),
+                server,
                 mode,
                 faults,
                 epoch_us: EPOCH_US,
@@ -206,6 +215,7 @@ impl Scenario {
                 ..calm
             },
             Load::Race => calm,
+            Load::Proof { rounds, .. } => Plan { rounds, ..calm },
             Load::Rush => Plan {
                 hasty: true,
                 hold_until: LocalTime(u64::MAX),

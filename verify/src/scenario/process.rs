@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use sluice_core::client::{Ask, Client, Event, Input, Output};
+use sluice_core::redis::Bytes;
 use sluice_core::slots::{Class, Config, Ended, Event as SlotsEvent, Fence, Outcome, Slots};
 use sluice_core::time::{LocalTime, StoreTime};
 use sluice_sim::world::Program;
@@ -246,6 +247,27 @@ impl Program for Process {
                 .client(&id)
                 .expect("sessions are in the store");
             seat.query = self.queries.as_ref().and_then(|gate| gate.client(&id));
+        }
+    }
+
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        for seat in &self.seats {
+            seat.user.identity(now, state);
+            seat.session.identity(now, state);
+            if let Some(query) = &seat.query {
+                query.identity(now, state);
+            }
+        }
+        self.outputs.hash(state);
+        if self.operator.is_some() || self.local.is_some() {
+            (self, now).hash(state);
+        }
+    }
+
+    fn names(&self) -> Vec<Bytes> {
+        match &self.seats[..] {
+            [only] => vec![Bytes::from(only.user.id().as_bytes())],
+            _ => Vec::new(),
         }
     }
 }

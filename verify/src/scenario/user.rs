@@ -1,5 +1,7 @@
 //! One user: arrives, acquires a session, runs queries inside it, leaves.
 
+use std::hash::{Hash, Hasher};
+
 use sluice_core::client::{Ask, Event};
 use sluice_core::slots::{Ended, Fence};
 use sluice_core::time::LocalTime;
@@ -151,6 +153,17 @@ impl User {
     #[must_use]
     pub const fn at(&self) -> Option<LocalTime> {
         self.at
+    }
+
+    /// Feeds what its further behaviour depends on, with points in time relative
+    /// to `now`; what it has counted is left out, and its number, which its id
+    /// says too.
+    pub fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        let at = self.at.map(|at| at.relative_to(now));
+        (&self.id, self.plan, self.stage, self.query, self.cancelled).hash(state);
+        (at, self.leave.relative_to(now)).hash(state);
+        (self.rounds_left, self.queries_left, self.session_over).hash(state);
+        (self.pending, self.lives).hash(state);
     }
 
     /// Acts, if its time has come.

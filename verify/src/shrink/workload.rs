@@ -43,7 +43,7 @@ pub(super) fn smallest(
         }
         Load::Swarm => swarm(subject, scenario, bug, engine, tried),
         // Their times are their meaning: they keep their size.
-        Load::Burst | Load::Sustained { .. } | Load::Idle => None,
+        Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Proof { .. } => None,
     }
 }
 

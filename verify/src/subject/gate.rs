@@ -1,5 +1,6 @@
 //! A gate of a subject: what its clients are made of, and how it is observed.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use sluice_core::client::slots::{Settings, SlotsClient};
@@ -254,6 +255,13 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.belief(now),
             Self::Slots(client) => client.belief(now),
+        }
+    }
+
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        match self {
+            Self::Hash(client) => client.identity(now, state),
+            Self::Slots(client) => client.identity(now, state),
         }
     }
 }

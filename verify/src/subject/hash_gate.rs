@@ -8,6 +8,7 @@
 //! (B03, B04), retries without a nonce (B05) — both have in common.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sluice_core::client::{Ask, Client, Event, Failure, Input, Output, RequestId};
@@ -350,6 +351,13 @@ impl Client for HashGate {
 
     fn belief(&self, _now: LocalTime) -> Option<Fence> {
         (self.state == State::Inside).then_some(0)
+    }
+
+    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+        let ahead = |at: Option<LocalTime>| at.map(|at| at.relative_to(now));
+        (&self.id, &self.state, self.waits, self.cancelling).hash(state);
+        (&self.outstanding, &self.outputs).hash(state);
+        (ahead(self.retry_at), ahead(self.look_at)).hash(state);
     }
 }
 

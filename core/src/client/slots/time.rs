@@ -42,6 +42,12 @@ impl Steady {
         LocalTime(now.0.saturating_add(self.bridged)).max(self.last)
     }
 
+    /// How long ago, at this steady time, it was read last: what a step back
+    /// would be measured against.
+    pub(super) const fn age(&self, now: LocalTime) -> u64 {
+        now.0.saturating_sub(self.last.0)
+    }
+
     /// A steady time as the caller's clock will show it, if it does not step.
     pub(super) fn outside(&self, at: LocalTime) -> LocalTime {
         LocalTime(at.0.saturating_sub(self.bridged))

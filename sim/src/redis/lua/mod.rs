@@ -13,6 +13,7 @@ mod call;
 mod convert;
 mod error;
 mod library;
+mod memory;
 mod random;
 mod raw;
 
@@ -28,6 +29,7 @@ use super::command::{Arg, Fail};
 use super::hash::FixedState;
 use super::{Sha, State};
 use call::Running;
+use memory::Memory;
 use random::Random;
 use raw::{Interpreter, Kept, Kind, Stack};
 
@@ -54,6 +56,7 @@ struct Inner {
     globals: Kept,
     handler: Kept,
     compiled: RefCell<HashMap<Sha, Kept, FixedState>>,
+    memory: Option<Memory>,
 }
 
 /// One run of a script.
@@ -87,6 +90,22 @@ impl Engine {
         }
     }
 
+    /// The same, but it remembers what each script has done to each state, and
+    /// does it again without running it: for searches that come to the same
+    /// state a thousand times. Scripts are functions of the state, the time and
+    /// their arguments.
+    ///
+    /// # Panics
+    /// If there is no memory for it.
+    #[must_use]
+    pub fn remembering() -> Self {
+        let mut inner = Inner::new().expect("the sandbox is ours and loads");
+        inner.memory = Some(Memory::default());
+        Self {
+            inner: Rc::new(inner),
+        }
+    }
+
     /// The script, compiled if it was not yet; `sha` is its SHA-1.
     pub(super) fn compile(&self, sha: &Sha, source: &[u8]) -> Result<Script, Fail> {
         if let Some(kept) = self.inner.compiled.borrow().get(sha) {
@@ -104,6 +123,13 @@ impl Engine {
         script: Script,
         job: &Job,
     ) -> Result<Reply, Fail> {
+        match &self.inner.memory {
+            Some(memory) => memory.recall(state, job, |state| self.run_now(state, script, job)),
+            None => self.run_now(state, script, job),
+        }
+    }
+
+    fn run_now(&self, state: &mut Box<State>, script: Script, job: &Job) -> Result<Reply, Fail> {
         let inner = &*self.inner;
         let version = state.version;
         inner.random.reset();
@@ -165,6 +191,7 @@ impl Inner {
             handler: interpreter.keep(interpreter.function(call::handler)?)?,
             compiled: RefCell::default(),
             interpreter,
+            memory: None,
         })
     }
 

@@ -1,0 +1,59 @@
+//! What scripts have done before, so that they need not do it again.
+
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+
+use hashbrown::HashMap;
+use sluice_core::redis::Reply;
+
+use super::Job;
+use crate::digest::Digest;
+use crate::redis::State;
+use crate::redis::command::Fail;
+use crate::redis::hash::FixedState;
+
+/// More results than this are forgotten, all at once.
+const MOST: usize = 200_000;
+
+/// By state, time, script and arguments: the state afterwards, and the reply.
+#[derive(Default)]
+pub(super) struct Memory(RefCell<HashMap<u64, (State, Result<Reply, Fail>), FixedState>>);
+
+impl Memory {
+    pub(super) fn recall(
+        &self,
+        state: &mut Box<State>,
+        job: &Job,
+        run: impl FnOnce(&mut Box<State>) -> Result<Reply, Fail>,
+    ) -> Result<Reply, Fail> {
+        let key = key(state, job);
+        if let Some((after, reply)) = self.0.borrow().get(&key) {
+            // A script changes nothing else.
+            state.db = after.db.clone();
+            state.subscriptions = after.subscriptions.clone();
+            state.undeclared.clone_from(&after.undeclared);
+            return reply.clone();
+        }
+        let reply = run(state);
+        let mut known = self.0.borrow_mut();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(key, (State::clone(state), reply.clone()));
+        reply
+    }
+}
+
+fn key(state: &State, job: &Job) -> u64 {
+    let mut key = Digest::default();
+    state.db.digest(state.now_us).hash(&mut key);
+    state.db.watches().hash(&mut key);
+    state.subscriptions.hash(&mut key);
+    (&state.undeclared, state.now_us, state.version).hash(&mut key);
+    key.write(&job.sha);
+    (job.keys.len(), job.argv.len(), job.read_only).hash(&mut key);
+    for arg in job.keys.iter().chain(job.argv) {
+        key.write(arg);
+    }
+    key.finish()
+}
