@@ -18,6 +18,7 @@ use crate::subject::{Kind, Subject};
 
 mod audit;
 mod find;
+mod mutants;
 mod output;
 mod progress;
 mod prove;
@@ -85,6 +86,8 @@ enum Command {
     Script(ScriptArgs),
     /// Explore every schedule within bounds; prints what that shows, and what not
     Prove(ProveArgs),
+    /// Hunt gates that are wrong on purpose: what each costs to find, by strategy
+    Mutants(MutantsArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -199,6 +202,21 @@ struct ProveArgs {
     /// Try local events in every order too
     #[arg(long)]
     no_reduction: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct MutantsArgs {
+    /// Only this one
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Trials of each, with seeds of their own
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// Most runs of a trial; a mutant that is not killed by then survives
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    budget: u64,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -351,6 +369,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Script(args) => script::run(&args),
         Command::Prove(args) => prove::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod evidence;
 pub mod find;
 pub mod model;
+pub mod mutant;
 pub mod on_redis;
 pub mod pool;
 pub mod property;

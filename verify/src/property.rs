@@ -17,6 +17,8 @@ mod r1_08_lease;
 mod r1_09_presence;
 mod r1_10_cancel;
 mod r1_11_resize;
+mod r1_15_bounded;
+mod r1_16_batch;
 mod r3_03_next;
 mod r3_04_idle;
 
@@ -24,7 +26,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use moment::{Broken, GateMoment, Moment};
+pub use moment::{Believer, Bounds, Broken, GateMoment, Moment};
 
 /// A requirement as these checks know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -88,6 +90,27 @@ pub struct Finding {
     pub premises: u64,
 }
 
+impl Finding {
+    /// Whether this is the property of that name: its code, with its meaning
+    /// where it has one (`R1.1(b)`), or its code alone.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        is(self.code, self.meaning, name)
+    }
+}
+
+/// Whether a property has this name; see [`Finding::is`].
+#[must_use]
+pub fn is(code: Code, meaning: Option<Meaning>, name: &str) -> bool {
+    match name.strip_prefix(code.0) {
+        Some("") => true,
+        Some("(s)") => meaning == Some(Meaning::Store),
+        Some("(b)") => meaning == Some(Meaning::Belief),
+        Some("(e)") => meaning == Some(Meaning::Effects),
+        Some(_) | None => false,
+    }
+}
+
 /// One invariant, watching one run.
 pub trait Property {
     /// The requirement.
@@ -118,11 +141,6 @@ pub trait Property {
 
     /// How often its premise was met.
     fn premises(&self) -> u64;
-
-    /// Why it no longer judges this run, if so.
-    fn suspended(&self) -> Option<&'static str> {
-        None
-    }
 }
 
 /// Every property, fresh, in the order of their codes.
@@ -142,6 +160,8 @@ pub fn all() -> Vec<Box<dyn Property>> {
         Box::new(r1_09_presence::Presence::default()),
         Box::new(r1_10_cancel::Cancellation::default()),
         Box::new(r1_11_resize::Resize::default()),
+        Box::new(r1_15_bounded::Bounded::default()),
+        Box::new(r1_16_batch::Batches::default()),
         Box::new(r1_01_cap::Belief::queries()),
         Box::new(r1_01_cap::Store::sessions()),
         Box::new(r3_03_next::NextInLine::default()),

@@ -47,6 +47,8 @@ pub enum Until {
     End,
     /// To the first step that breaks any property.
     Violation,
+    /// To the first step that breaks the property of this name.
+    Breaks(&'static str),
 }
 
 /// Latencies of requests to the gates, in microseconds of simulated time: a
@@ -108,10 +110,11 @@ impl Outcome {
         self.violations().next().is_none()
     }
 
-    /// Whether a property with this code broke.
+    /// Whether the property of this name broke: a code, with or without the
+    /// meaning (`R1.1(b)`).
     #[must_use]
-    pub fn breaks(&self, code: &str) -> bool {
-        self.violations().any(|f| f.code.0 == code)
+    pub fn breaks(&self, name: &str) -> bool {
+        self.violations().any(|f| f.is(name))
     }
 }
 

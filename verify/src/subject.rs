@@ -3,9 +3,15 @@
 
 pub mod gate;
 pub mod hash_gate;
+pub mod quirk;
+pub mod variant;
 pub mod view;
 
 use serde::Serialize;
+
+use crate::mutant;
+use hash_gate::{Activation, Door};
+use variant::Variant;
 
 /// A gate under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,37 +30,34 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// `HLEN`, then `HSET`, as two round trips.
-    Naive,
-    /// An atomic `HLEN`+`HSET` script; a popped waiter is let in with a bare `HSET`.
-    HashUnconditional,
-    /// An atomic `HLEN`+`HSET` script; a popped waiter goes through it again.
-    HashReentry,
+    /// A hash of sessions and a list of waiters.
+    Hash(Door, Activation),
     /// Sessions by the real scripts, queries by one semaphore in each process.
     PerProcess,
-    /// The real client and the real scripts, at both levels.
-    Slots,
+    /// The real client and the real scripts, at both levels, with what is wrong
+    /// about them.
+    Slots(Variant),
 }
 
-/// Every subject, in the order of the story they tell.
+/// Every subject but the [mutants](crate::mutant), in the order of the story they tell.
 pub const ALL: &[Subject] = &[
     Subject {
         name: "naive",
         about: "HLEN, then HSET, as two round trips; a queue beside it that is polled",
         convicted_by: &["R1.1"],
-        kind: Kind::Naive,
+        kind: Kind::Hash(Door::TwoRoundTrips, Activation::Unconditional),
     },
     Subject {
         name: "hash-script-unconditional",
         about: "an atomic cap script, with queue push, pop and a bare HSET outside it",
         convicted_by: &["R1.1", "R1.3", "R1.4"],
-        kind: Kind::HashUnconditional,
+        kind: Kind::Hash(Door::Script, Activation::Unconditional),
     },
     Subject {
         name: "hash-script-reentry",
         about: "an atomic cap script, with queue push and pop outside it and a second try for the popped",
         convicted_by: &["R1.5", "R1.3", "R1.4"],
-        kind: Kind::HashReentry,
+        kind: Kind::Hash(Door::Script, Activation::Reentry),
     },
     Subject {
         name: "per-process",
@@ -66,21 +69,22 @@ pub const ALL: &[Subject] = &[
         name: "slots",
         about: "the gate: the scripts in lua/ and the client machine of core",
         convicted_by: &[],
-        kind: Kind::Slots,
+        kind: Kind::Slots(Variant::NONE),
     },
 ];
 
 /// A name that no subject has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown subject `{0}`; known are: {list}", list = names())]
+#[error("unknown subject `{0}`; known are: {list}, and the mutants (`verify mutants`)", list = names())]
 pub struct UnknownSubject(pub String);
 
-/// The subject of this name.
+/// The subject or mutant of this name.
 ///
 /// # Errors
 /// If there is none; the message lists those there are.
 pub fn by_name(name: &str) -> Result<Subject, UnknownSubject> {
     ALL.iter()
+        .chain(mutant::all().map(|m| &m.subject))
         .find(|s| s.name == name)
         .copied()
         .ok_or_else(|| UnknownSubject(name.chars().take(60).collect()))

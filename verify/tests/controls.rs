@@ -13,9 +13,7 @@ fn every_wrong_gate_is_convicted_by_what_is_expected_of_it() {
     for subject in subject::ALL.iter().filter(|s| !s.convicted_by.is_empty()) {
         let scenario = match subject.kind {
             Kind::PerProcess => Scenario::burst(50),
-            Kind::Naive | Kind::HashUnconditional | Kind::HashReentry | Kind::Slots => {
-                Scenario::race(2, 4)
-            }
+            Kind::Hash(..) | Kind::Slots(_) => Scenario::race(2, 4),
         };
         for code in subject.convicted_by {
             let found = find::first(subject, &scenario, 0..SEEDS, Some(code), |_| {});

@@ -16,6 +16,7 @@ use crate::report::{
 };
 use crate::run::{self, Outcome, Run, Trace};
 use crate::scenario::Scenario;
+use crate::subject::variant::Variant;
 use crate::subject::{self, Kind, Subject};
 use crate::timeline::{self, Style};
 
@@ -38,7 +39,7 @@ pub struct Options {
 pub fn audit(options: &Options, mut progress: impl FnMut(&str)) -> Report {
     let mut report = Report::new("a gate on the simulator", options.again.clone());
     report.subject = Some(options.subject.name.to_owned());
-    if options.subject.kind == Kind::Slots {
+    if options.subject.kind == Kind::Slots(Variant::NONE) {
         report.scripts = super::scripts();
     }
     for scenario in Scenario::per_002() {

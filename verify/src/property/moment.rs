@@ -1,15 +1,16 @@
 //! What a property sees of one step.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use sluice_core::client::Client;
-use sluice_core::slots::Fence;
+use sluice_core::slots::{Fence, Nonce};
 use sluice_sim::redis::Server;
-use sluice_sim::world::{ActorId, Happening, World};
+use sluice_sim::world::{ActorId, FaultKind, Happening, World};
 
 use crate::scenario::process::Process;
 use crate::scenario::user::{QueryStage, Stage, User};
-use crate::subject::gate::{Gate, Level, Operation};
+use crate::subject::gate::{AnyClient, Gate, Level, Operation};
 use crate::subject::view::{GateView, Place};
 
 /// A broken invariant: at which gate, and what broke, in words.
@@ -73,6 +74,20 @@ impl GateMoment {
             .filter(move |p| news && self.after.holder(&p.id).is_none_or(|a| a.fence != p.fence))
     }
 
+    /// Places that were live and are not, each with its attempt: ended, or taken
+    /// over by a greater one.
+    pub fn over(&self) -> impl Iterator<Item = &Place> {
+        let live = self.before.held.iter();
+        let live = live.chain(&self.before.waiting).chain(&self.before.absent);
+        live.filter(|p| {
+            let now = self
+                .after
+                .holder(&p.id)
+                .or_else(|| self.after.waiter(&p.id));
+            now.is_none_or(|now| now.nonce > p.nonce)
+        })
+    }
+
     /// A whole operation was carried out and left nothing over.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -91,11 +106,81 @@ pub struct Moment<'a> {
     pub happenings: &'a [Happening],
     /// The gates.
     pub gates: &'a [GateMoment],
+    /// Which attempts are within the bounds under which belief is judged.
+    pub bounds: &'a Bounds,
     /// Everything else. Only for looking.
     pub world: &'a World<Process, Server>,
     // By level, looked up when first asked for: several properties ask.
-    believers: [OnceCell<Vec<(&'a User, Fence)>>; 2],
+    believers: [OnceCell<Vec<Believer<'a>>>; 2],
     acting: [OnceCell<Vec<(u16, Fence)>>; 2],
+}
+
+/// One who believes to hold a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Believer<'a> {
+    /// Who.
+    pub user: &'a User,
+    /// Under which number.
+    pub fence: Fence,
+    /// No clock has stepped since the attempt began, and no data was lost.
+    pub in_bounds: bool,
+}
+
+/// The bounds of (b): clocks that keep to their drift, and a store that keeps
+/// its data. A step of a clock, or a loss, puts those attempts out of bounds
+/// that were under way; the next attempt of the same user is judged again.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    /// For a user at a gate: attempts up to this one are out of bounds.
+    out: BTreeMap<(Level, u16), Nonce>,
+}
+
+impl Bounds {
+    /// Whether an attempt is within bounds.
+    #[must_use]
+    pub fn keeps(&self, level: Level, user: u16, nonce: Nonce) -> bool {
+        self.out.get(&(level, user)).is_none_or(|out| nonce > *out)
+    }
+
+    /// Takes in what happened in a step.
+    pub fn note(&mut self, happenings: &[Happening], world: &World<Process, Server>) {
+        for happening in happenings {
+            match happening {
+                Happening::ClockStepped { host, .. } => self.leave(world, *host, true),
+                Happening::ServerClockStepped { .. } => {
+                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, true));
+                }
+                Happening::ServerStopped {
+                    kind: FaultKind::ServerWipe,
+                    ..
+                } => (0..world.hosts() as u16).for_each(|host| self.leave(world, host, false)),
+                // Nobody is left who could believe anything.
+                Happening::Restarted { host } => {
+                    for seat in world.program(*host).seats() {
+                        self.out.remove(&(Level::Sessions, seat.user.number));
+                        self.out.remove(&(Level::Queries, seat.user.number));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn leave(&mut self, world: &World<Process, Server>, host: u16, by_clock: bool) {
+        for seat in world.program(host).seats() {
+            let clients = [
+                (Level::Sessions, Some(&seat.session)),
+                (Level::Queries, seat.query.as_ref()),
+            ];
+            for (level, client) in clients {
+                let Some(client) = client else { continue };
+                // What knows no leases knows no clocks.
+                if !(by_clock && matches!(client, AnyClient::Hash(_))) {
+                    self.out.insert((level, seat.user.number), client.nonce());
+                }
+            }
+        }
+    }
 }
 
 impl<'a> Moment<'a> {
@@ -105,12 +190,14 @@ impl<'a> Moment<'a> {
         world: &'a World<Process, Server>,
         gates: &'a [GateMoment],
         happenings: &'a [Happening],
+        bounds: &'a Bounds,
     ) -> Self {
         Self {
             now_ns: world.now(),
             store_ms: world.server_time_us() / 1_000,
             happenings,
             gates,
+            bounds,
             world,
             believers: Default::default(),
             acting: Default::default(),
@@ -130,26 +217,56 @@ impl<'a> Moment<'a> {
 
     /// Who believes, by its own clock, to hold a slot, and under which fence.
     #[must_use]
-    pub fn believers(&self, level: Level) -> &[(&'a User, Fence)] {
+    pub fn believers(&self, level: Level) -> &[Believer<'a>] {
         self.believers[level as usize].get_or_init(|| self.find_believers(level))
     }
 
-    fn find_believers(&self, level: Level) -> Vec<(&'a User, Fence)> {
+    fn find_believers(&self, level: Level) -> Vec<Believer<'a>> {
         let mut list = Vec::new();
         for host in self.running() {
             let now = self.world.local_time(host);
             for seat in self.world.program(host).seats() {
-                let belief = match (level, &seat.query) {
-                    (Level::Sessions, _) => seat.session.belief(now),
-                    (Level::Queries, Some(client)) => client.belief(now),
-                    (Level::Queries, None) => working(&seat.user),
+                let user = &seat.user;
+                let client = match level {
+                    Level::Sessions => Some(&seat.session),
+                    Level::Queries => seat.query.as_ref(),
                 };
+                let belief = match client {
+                    Some(client) => client.belief(now),
+                    None => working(user),
+                };
+                let nonce = client.map_or(0, AnyClient::nonce);
                 if let Some(fence) = belief {
-                    list.push((&seat.user, fence));
+                    list.push(Believer {
+                        user,
+                        fence,
+                        in_bounds: self.bounds.keeps(level, user.number, nonce),
+                    });
                 }
             }
         }
         list
+    }
+
+    /// The user behind an actor; `None` for an operator.
+    #[must_use]
+    pub fn user(&self, who: ActorId) -> Option<&User> {
+        let seats = self.world.program(who.host).seats();
+        seats.get(usize::from(who.actor / 2)).map(|seat| &seat.user)
+    }
+
+    /// All users of processes that run, with their client at a gate.
+    pub fn clients(&self, level: Level) -> impl Iterator<Item = (&User, &AnyClient)> {
+        let seats = self
+            .running()
+            .flat_map(|host| self.world.program(host).seats());
+        seats.filter_map(move |seat| {
+            let client = match level {
+                Level::Sessions => Some(&seat.session),
+                Level::Queries => seat.query.as_ref(),
+            };
+            Some((&seat.user, client?))
+        })
     }
 
     /// Who acts on the resource behind a gate, with the fence it shows.
@@ -183,23 +300,6 @@ impl<'a> Moment<'a> {
         self.happenings.iter().any(told)
     }
 
-    /// The bounds under which belief is judged were left in this step: a clock
-    /// stepped, or the store lost its data.
-    #[must_use]
-    pub fn leaves_bounds(&self) -> bool {
-        self.happenings.iter().any(|h| {
-            matches!(
-                h,
-                Happening::ClockStepped { .. }
-                    | Happening::ServerClockStepped { .. }
-                    | Happening::ServerStopped {
-                        kind: sluice_sim::world::FaultKind::ServerWipe,
-                        ..
-                    }
-            )
-        })
-    }
-
     fn running(&self) -> impl Iterator<Item = u16> {
         (0..self.world.hosts() as u16).filter(|h| self.world.is_up(*h))
     }
@@ -210,6 +310,11 @@ fn working(user: &User) -> Option<Fence> {
         QueryStage::Working(fence) => Some(fence),
         QueryStage::None | QueryStage::Joining | QueryStage::Leaving => None,
     }
+}
+
+/// Whose id it is: clients that use a name per attempt put it behind a tilde.
+pub(super) fn person(id: &[u8]) -> &[u8] {
+    id.split(|b| *b == b'~').next().unwrap_or_default()
 }
 
 /// An id for people.

@@ -2,9 +2,9 @@
 //! above the capacity.
 //!
 //! Three readings. (s), what the store has granted, is unconditional. (b), what
-//! holders believe by their own clocks, is judged only while clocks keep to
-//! their bounds and the store keeps its data. (e), what a resource that checks
-//! fencing numbers lets happen, needs no bounds. A capacity may shrink below
+//! holders believe by their own clocks, is judged for attempts during which
+//! clocks keep to their bounds and the store keeps its data. (e), what a resource
+//! that checks fencing numbers lets happen, needs no bounds. A capacity may shrink below
 //! what is held (R1.11), so it is a *rise* above the capacity that breaks it.
 
 use sluice_core::slots::Fence;
@@ -87,7 +87,6 @@ pub(super) struct Belief {
     code: Code,
     only: Option<Level>,
     counts: [usize; 2],
-    out_of_bounds: bool,
     premises: u64,
 }
 
@@ -97,7 +96,6 @@ impl Belief {
             code,
             only,
             counts: [0; 2],
-            out_of_bounds: false,
             premises: 0,
         }
     }
@@ -128,15 +126,12 @@ impl Property for Belief {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        self.out_of_bounds |= moment.leaves_bounds();
-        if self.out_of_bounds {
-            return Ok(());
-        }
         for gate in moment.gates {
             if self.only.is_some_and(|level| level != gate.level) {
                 continue;
             }
-            let believers = moment.believers(gate.level);
+            let believers = moment.believers(gate.level).iter();
+            let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
             let (count, capacity) = (believers.len(), gate.after.capacity as usize);
             let before = std::mem::replace(&mut self.counts[gate.level as usize], count);
             if count >= capacity && count != before {
@@ -146,7 +141,7 @@ impl Property for Belief {
             // (R1.11). That each of them is held is R1.8's to see.
             let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= count;
             if count > capacity && count > before && !shrunk {
-                let who: Vec<&str> = believers.iter().take(12).map(|b| b.0.id()).collect();
+                let who: Vec<&str> = believers.iter().take(12).map(|b| b.user.id()).collect();
                 let words = format!(
                     "{count} believe to be among the {capacity} {}: {}{}",
                     gate.level.name(),
@@ -161,11 +156,6 @@ impl Property for Belief {
 
     fn premises(&self) -> u64 {
         self.premises
-    }
-
-    fn suspended(&self) -> Option<&'static str> {
-        self.out_of_bounds
-            .then_some("a clock stepped, or the store lost its data: belief has no bounds then")
     }
 }
 

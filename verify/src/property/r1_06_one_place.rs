@@ -1,14 +1,24 @@
 //! R1.6 · One place each: an id holds at most one slot or one place, and a
-//! delayed copy of a join that has ended makes no new one.
+//! delayed copy of a join whose place has ended makes no new one.
+//!
+//! What has ended is remembered here, not read from the store's tombstones: a
+//! store that keeps none would otherwise convict nobody.
+
+use std::collections::BTreeMap;
 
 use sluice_core::redis::Bytes;
+use sluice_core::slots::Nonce;
+use sluice_sim::world::{FaultKind, Happening};
 
-use super::moment::name;
-use super::{Broken, Code, Moment, Property};
+use super::moment::{name, person};
+use super::{Broken, Code, GateMoment, Moment, Property};
+use crate::subject::gate::Level;
 
 #[derive(Default)]
 pub(super) struct OnePlace {
     premises: u64,
+    /// The greatest attempt of an id that has ended, and when.
+    ended: BTreeMap<(Level, Bytes), (Nonce, u64)>,
 }
 
 impl Property for OnePlace {
@@ -21,42 +31,72 @@ impl Property for OnePlace {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        for gate in moment.gates {
-            let Some((_, operation)) = &gate.operation else {
-                continue;
-            };
-            let (before, after) = (&gate.before, &gate.after);
-            let known = |id: &[u8]| {
-                before.holder(id).is_some()
-                    || before.waiter(id).is_some()
-                    || before.ending(id).is_some()
-            };
-            if operation.script == "acquire" && known(&operation.id) {
-                self.premises += 1;
+        for happening in moment.happenings {
+            // What the store has lost it cannot know.
+            if let Happening::ServerStopped { kind, .. } = happening
+                && *kind != FaultKind::ServerRestart
+            {
+                self.ended.clear();
             }
-            let places = || after.held.iter().chain(&after.waiting).chain(&after.absent);
-            let mut ids: Vec<&Bytes> = places().map(|place| &place.id).collect();
-            ids.sort_unstable();
-            if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        }
+        for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
+            let after = &gate.after;
+            let places = after.held.iter().chain(&after.waiting).chain(&after.absent);
+            let mut people: Vec<&[u8]> = places.map(|place| person(&place.id)).collect();
+            people.sort_unstable();
+            if let Some(twice) = people.windows(2).find(|pair| pair[0] == pair[1]) {
                 let words = format!("{} has two places", String::from_utf8_lossy(twice[0]));
                 return Err(Broken::at(gate.level, words));
             }
-            for place in places() {
-                let corpse = before.ending(&place.id).filter(|e| place.nonce <= e.nonce);
-                if gate.gate.is_atomic() && corpse.is_some() {
-                    let words = format!(
-                        "attempt {} of {} had ended and has a place again",
-                        place.nonce,
-                        name(place)
-                    );
-                    return Err(Broken::at(gate.level, words));
-                }
-            }
+            self.corpses(gate, moment.store_ms)?;
         }
         Ok(())
     }
 
     fn premises(&self) -> u64 {
         self.premises
+    }
+}
+
+impl OnePlace {
+    fn corpses(&mut self, gate: &GateMoment, now: u64) -> Result<(), Broken> {
+        let (Some(config), Some((_, operation))) = (gate.gate.config(), &gate.operation) else {
+            return Ok(());
+        };
+        let key = (gate.level, Bytes::from(&operation.id[..]));
+        let after = &gate.after;
+        let place = after.holder(&key.1).or_else(|| after.waiter(&key.1));
+        let before = &gate.before;
+        let was = before.holder(&key.1).or_else(|| before.waiter(&key.1));
+        if operation.script == "acquire"
+            && let Some((nonce, at)) = self.ended.get(&key)
+            // Bounded: a tombstone is kept for so long by the store's clock,
+            // which may step; half of it is certain.
+            && now.saturating_sub(*at) < config.tombstone_ms / 2
+        {
+            self.premises += 1;
+            if let Some(place) = place.filter(|p| p.nonce <= *nonce)
+                && was.is_none_or(|was| was.nonce != place.nonce)
+            {
+                let words = format!(
+                    "attempt {} of {} had ended and has a place again",
+                    place.nonce,
+                    name(place)
+                );
+                return Err(Broken::at(gate.level, words));
+            }
+        }
+        for place in gate.over() {
+            self.end((gate.level, place.id.clone()), place.nonce, now);
+        }
+        if operation.script == "cancel" && operation.answer == "cancelled" {
+            self.end(key, operation.number, now);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, key: (Level, Bytes), nonce: Nonce, now: u64) {
+        let ended = self.ended.entry(key).or_default();
+        *ended = (nonce.max(ended.0), now);
     }
 }

@@ -67,6 +67,20 @@ impl Property for OwnerOnly {
             {
                 self.premises += 1; // somebody calls with a number that is not current
             }
+            for place in gate.before.held.iter().filter(|p| p.claimed) {
+                let over = place.deadline.is_some_and(|at| at <= moment.store_ms);
+                let later = gate.after.holder(&place.id).filter(|a| {
+                    a.fence == place.fence && a.deadline.is_none_or(|at| at > moment.store_ms)
+                });
+                if over && later.is_some() {
+                    let words = format!(
+                        "the lease of {} was over, and a `{}` brought it back to life",
+                        name(place),
+                        operation.script
+                    );
+                    return Err(Broken::at(gate.level, words));
+                }
+            }
             for place in gate.ended() {
                 let over = place.deadline.is_some_and(|at| at <= moment.store_ms);
                 let own = *operation.id == *place.id

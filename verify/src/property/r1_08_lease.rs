@@ -2,17 +2,14 @@
 //! leaves nothing over, never before its expiry by the store's clock, and what
 //! a client is told ends before the lease does.
 
-use sluice_core::slots::Fence;
-
-use super::moment::name;
-use super::{Broken, Code, GateMoment, Moment, Property};
-use crate::scenario::user::{Stage, User};
+use super::moment::{name, person};
+use super::{Believer, Broken, Code, GateMoment, Moment, Property};
+use crate::scenario::user::Stage;
 use crate::subject::gate::Level;
 
 #[derive(Default)]
 pub(super) struct Leases {
     premises: u64,
-    out_of_bounds: bool,
 }
 
 impl Property for Leases {
@@ -25,7 +22,6 @@ impl Property for Leases {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        self.out_of_bounds |= moment.leaves_bounds();
         for gate in moment.gates.iter().filter(|g| g.gate.is_atomic()) {
             if gate.operation.is_some() {
                 self.at_the_store(gate, moment.store_ms)?;
@@ -33,7 +29,7 @@ impl Property for Leases {
             // Only these two bring store and belief apart; a belief that ends
             // by itself does not.
             let news = gate.operation.is_some() || moment.tells();
-            if news && !self.out_of_bounds {
+            if news {
                 in_the_belief(gate, moment.believers(gate.level))?;
             }
         }
@@ -89,15 +85,16 @@ impl Leases {
 }
 
 /// Whoever believes to hold a slot holds it in the store, under that number.
-fn in_the_belief(gate: &GateMoment, believers: &[(&User, Fence)]) -> Result<(), Broken> {
+fn in_the_belief(gate: &GateMoment, believers: &[Believer<'_>]) -> Result<(), Broken> {
     let level: Level = gate.level;
-    for (user, fence) in believers {
+    for Believer { user, fence, .. } in believers.iter().filter(|b| b.in_bounds) {
         let id = user.id();
-        if gate
+        let held = gate
             .after
-            .holder(id.as_bytes())
-            .is_none_or(|p| p.fence != *fence)
-        {
+            .held
+            .iter()
+            .find(|p| person(&p.id) == id.as_bytes());
+        if held.is_none_or(|p| p.fence != *fence) {
             let words = format!(
                 "{id} still believes to hold a slot (number {fence}) that the store has taken back"
             );

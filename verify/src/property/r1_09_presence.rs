@@ -5,6 +5,8 @@ use super::moment::name;
 use super::{Broken, Code, Moment, Property};
 use crate::subject::view::Place;
 
+const EXPIRED: u8 = 2;
+
 #[derive(Default)]
 pub(super) struct Presence {
     premises: u64,
@@ -37,6 +39,21 @@ impl Property for Presence {
                     .is_some_and(|p| p.nonce == place.nonce);
                 if promoted && *operation.id != *place.id {
                     let words = format!("{} was promoted while it was absent", name(place));
+                    return Err(Broken::at(gate.level, words));
+                }
+            }
+            for offer in gate.granted().filter(|p| !p.claimed) {
+                let stands = offer.deadline.unwrap_or(u64::MAX).saturating_sub(now);
+                if stands > presence.claim_within_ms {
+                    let words = format!("an offer to {} stands for {stands} ms", name(offer));
+                    return Err(Broken::at(gate.level, words));
+                }
+            }
+            for offer in before.held.iter().filter(|p| !p.claimed) {
+                let ended = after.ending(&offer.id);
+                if ended.is_some_and(|e| e.nonce == offer.nonce && e.manner == EXPIRED) {
+                    let words =
+                        format!("an offer to {} lapsed, and its place with it", name(offer));
                     return Err(Broken::at(gate.level, words));
                 }
             }

@@ -1,16 +1,27 @@
 //! R1.10 · A waiter that timed out or was cancelled never eats a slot. (That
 //! its going wakes whoever is next is R1.4.)
+//!
+//! Three readings: the store grants nothing to whose wait is over; a carried out
+//! cancellation leaves nothing held; and who is out, and does nothing more about
+//! it, has no place. The last one needs care: a client may stop cancelling when
+//! the store must have ended its place by itself, which takes a lease at least;
+//! so it is judged by calls that were sent less than that before.
+
+use std::collections::BTreeMap;
+
+use sluice_sim::world::Happening;
 
 use super::moment::name;
-use super::{Broken, Code, Moment, Property};
-use crate::subject::view::Ending;
-
-const CANCELLED: u8 = 3;
-const TIMED_OUT: u8 = 4;
+use super::{Broken, Code, GateMoment, Moment, Property};
+use crate::subject::gate::{AnyClient, Level};
 
 #[derive(Default)]
 pub(super) struct Cancellation {
     premises: u64,
+    /// Since when a client has had nothing to do, in true time.
+    idle: BTreeMap<(Level, u16), u64>,
+    /// When the latest call that keeps a place was sent, of those executed.
+    kept: BTreeMap<(Level, u16), u64>,
 }
 
 impl Property for Cancellation {
@@ -23,37 +34,116 @@ impl Property for Cancellation {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
-            let (before, after) = (&gate.before, &gate.after);
-            let gave_up = |e: &&Ending| matches!(e.manner, CANCELLED | TIMED_OUT);
-            for ending in after.ended.iter().filter(gave_up) {
-                let news = before
-                    .ending(&ending.id)
-                    .is_none_or(|b| b.nonce < ending.nonce);
-                let waited = before.waiter(&ending.id).is_some();
-                self.premises += u64::from(news && waited);
-                if after.holder(&ending.id).is_some() {
-                    let id = String::from_utf8_lossy(&ending.id);
-                    return Err(Broken::at(
-                        gate.level,
-                        format!("{id} is gone and holds a slot"),
-                    ));
-                }
+        for gate in moment.gates {
+            let Some(config) = gate.gate.config() else {
+                continue;
+            };
+            self.note(gate, moment);
+            if gate.operation.is_none() {
+                continue;
             }
-            for ending in before.ended.iter().filter(gave_up) {
-                if let Some(place) = after.holder(&ending.id)
-                    && place.nonce <= ending.nonce
-                    && gate.gate.is_atomic()
-                {
-                    let words = format!("{} had given up and was granted a slot", name(place));
-                    return Err(Broken::at(gate.level, words));
-                }
-            }
+            self.at_the_store(gate, config.wait_timeout_ms, moment.store_ms)?;
+            let shortest = [config.lease_ms, config.idle_ms]
+                .into_iter()
+                .flatten()
+                .min();
+            self.at_the_client(gate, shortest, moment)?;
         }
         Ok(())
     }
 
     fn premises(&self) -> u64 {
         self.premises
+    }
+}
+
+impl Cancellation {
+    fn at_the_store(
+        &mut self,
+        gate: &GateMoment,
+        timeout: Option<u64>,
+        now: u64,
+    ) -> Result<(), Broken> {
+        for granted in gate.granted() {
+            let stood = gate.before.waiter(&granted.id);
+            let late = |joined: u64| timeout.is_some_and(|ms| joined.saturating_add(ms) <= now);
+            if stood.is_some_and(|stood| late(stood.joined_at)) {
+                let words = format!("{} had waited too long and was granted", name(granted));
+                return Err(Broken::at(gate.level, words));
+            }
+        }
+        let Some((_, operation)) = &gate.operation else {
+            return Ok(());
+        };
+        if operation.script != "cancel" || operation.answer != "cancelled" {
+            return Ok(());
+        }
+        self.premises += 1;
+        let left = gate.after.holder(&operation.id);
+        let left = left.or_else(|| gate.after.waiter(&operation.id));
+        match left.filter(|p| p.nonce <= operation.number) {
+            Some(place) => Err(Broken::at(
+                gate.level,
+                format!("{} has cancelled and keeps its place", name(place)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, gate: &GateMoment, moment: &Moment<'_>) {
+        for (user, client) in moment.clients(gate.level) {
+            let key = (gate.level, user.number);
+            if client.is_idle() {
+                self.idle.entry(key).or_insert(moment.now_ns);
+            } else {
+                self.idle.remove(&key);
+            }
+        }
+        let Some((_, operation)) = &gate.operation else {
+            return;
+        };
+        for happening in moment.happenings {
+            if let Happening::Executed { who, sent_ns, .. } = happening
+                && matches!(&*operation.script, "acquire" | "poll" | "renew")
+                && let Some(user) = moment.user(*who)
+            {
+                let kept = self.kept.entry((gate.level, user.number)).or_default();
+                *kept = (*kept).max(*sent_ns);
+            }
+        }
+    }
+
+    /// Who is out, and does nothing more about it.
+    fn at_the_client(
+        &self,
+        gate: &GateMoment,
+        lease_ms: Option<u64>,
+        moment: &Moment<'_>,
+    ) -> Result<(), Broken> {
+        for (user, client) in moment.clients(gate.level) {
+            let key = (gate.level, user.number);
+            let (Some(since), Some(kept)) = (self.idle.get(&key), self.kept.get(&key)) else {
+                continue;
+            };
+            // A tenth less: clocks drift.
+            let lease_ns = lease_ms.unwrap_or(u64::MAX / 2_000_000) * 900_000;
+            if matches!(client, AnyClient::Hash(_))
+                || !moment.bounds.keeps(gate.level, user.number, client.nonce())
+                || since.saturating_sub(*kept) >= lease_ns
+            {
+                continue;
+            }
+            let id = user.id().as_bytes();
+            let place = gate.after.holder(id).or_else(|| gate.after.waiter(id));
+            if let Some(place) = place.filter(|p| p.nonce <= client.nonce()) {
+                let words = format!(
+                    "{} is out, as far as its client knows, and its attempt {} has a place",
+                    name(place),
+                    place.nonce
+                );
+                return Err(Broken::at(gate.level, words));
+            }
+        }
+        Ok(())
     }
 }

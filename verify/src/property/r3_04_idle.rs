@@ -1,14 +1,22 @@
 //! R3.4 · Idle sessions are reclaimed: one that only beats is idle (R1.8's
 //! second deadline).
+//!
+//! When a session was last used is noted here, from the calls that say so: an
+//! *active* deadline that moves by itself would make nobody idle.
+
+use std::collections::BTreeMap;
+
+use sluice_core::slots::Fence;
 
 use super::moment::name;
 use super::{Broken, Code, Moment, Property};
 use crate::subject::gate::Level;
-use crate::subject::view::Place;
 
 #[derive(Default)]
 pub(super) struct Idle {
     premises: u64,
+    /// By fencing number: the store's time at which the slot was last used.
+    used: BTreeMap<Fence, u64>,
 }
 
 impl Property for Idle {
@@ -23,22 +31,49 @@ impl Property for Idle {
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
         let now = moment.store_ms;
         let sessions = moment.gates.iter().filter(|g| g.level == Level::Sessions);
-        for gate in sessions.filter(|g| g.operation.is_some()) {
-            let idle = |p: &Place| p.claimed && p.active_until.is_some_and(|at| at <= now);
+        for gate in sessions {
+            let Some((_, operation)) = &gate.operation else {
+                continue;
+            };
+            let Some(idle_ms) = gate.gate.config().and_then(|c| c.idle_ms) else {
+                continue;
+            };
+            self.used
+                .retain(|fence, _| gate.before.held.iter().any(|p| p.fence == *fence));
+            for place in gate.after.held.iter().filter(|p| p.claimed) {
+                let touched = operation.touches && *operation.id == *place.id;
+                let claimed = !gate
+                    .before
+                    .held
+                    .iter()
+                    .any(|p| p.claimed && p.fence == place.fence);
+                if touched || claimed {
+                    self.used.insert(place.fence, now);
+                }
+                let used = self.used.get(&place.fence).copied().unwrap_or(now);
+                let until = used.saturating_add(idle_ms);
+                if place.active_until.is_none_or(|at| at > until) {
+                    let words = format!(
+                        "{} has not used its session for {} ms, and a `{}` prolonged it all the same",
+                        name(place),
+                        now.saturating_sub(used),
+                        operation.script
+                    );
+                    return Err(Broken::at(gate.level, words));
+                }
+                if until <= now && gate.is_settled() {
+                    let words =
+                        format!("{} is idle for too long and keeps its session", name(place));
+                    return Err(Broken::at(gate.level, words));
+                }
+            }
             // Its own client stops, and gives back, a little before the store
             // would reclaim: drift and margin, about a thousandth and 100 ms.
-            let idle_ms = gate.gate.config().and_then(|c| c.idle_ms).unwrap_or(0);
             let soon = now + idle_ms / 1_000 + 100;
             let ended = gate.ended().filter(|p| p.claimed);
             self.premises += ended
                 .filter(|p| p.active_until.is_some_and(|at| at <= soon))
                 .count() as u64;
-            if let Some(place) = gate.after.held.iter().find(|p| idle(p))
-                && gate.is_settled()
-            {
-                let words = format!("{} is idle for too long and keeps its session", name(place));
-                return Err(Broken::at(gate.level, words));
-            }
         }
         Ok(())
     }

@@ -7,7 +7,9 @@ use sluice_sim::strategy::Replay;
 use sluice_sim::world::{ActorId, FaultKind, Happening};
 
 use super::{Latency, Outcome, Step, Until};
-use crate::property::{self, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation};
+use crate::property::{
+    self, Bounds, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation,
+};
 use crate::scenario::Built;
 use crate::subject::gate::Level;
 use crate::timeline::Names;
@@ -20,6 +22,7 @@ pub(super) struct Watch {
     built: Built,
     gates: Vec<GateMoment>,
     properties: Vec<Judged>,
+    bounds: Bounds,
     figures: Figures,
     all_through_at: Option<u64>,
 }
@@ -63,6 +66,7 @@ impl Watch {
             built,
             gates,
             properties: property::all().into_iter().map(|p| (p, None)).collect(),
+            bounds: Bounds::default(),
             figures: Figures {
                 latency: Histogram::new(3).expect("three digits are few enough"),
                 measured: None,
@@ -142,8 +146,9 @@ impl Watch {
             let counts = (sessions.held.len() as u64, sessions.waiting.len() as u64);
             self.figures.measured = Some(counts);
         }
+        self.bounds.note(&happenings, &self.built.world);
         self.observe(&happenings);
-        let moment = Moment::new(&self.built.world, &self.gates, &happenings);
+        let moment = Moment::new(&self.built.world, &self.gates, &happenings, &self.bounds);
         keep(number, &moment);
         self.figures.count(&moment);
         let broke = judge(&mut self.properties, &moment, number, false);
@@ -190,7 +195,19 @@ impl Watch {
 
     fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<End> {
         let world = &self.built.world;
-        if broke && until == Until::Violation {
+        let enough = match until {
+            Until::End => false,
+            Until::Violation => broke,
+            Until::Breaks(name) => {
+                let named = |p: &dyn Property| property::is(p.code(), p.meaning(), name);
+                broke
+                    && self
+                        .properties
+                        .iter()
+                        .any(|(p, v)| v.is_some() && named(&**p))
+            }
+        };
+        if enough {
             return Some(End::Stopped);
         }
         if now > self.built.limit_ns {
@@ -213,7 +230,7 @@ impl Watch {
     fn outcome(&mut self, end: End) -> Outcome {
         let steps = self.built.world.steps();
         if end == End::Judged && self.built.world.healed() {
-            let moment = Moment::new(&self.built.world, &self.gates, &[]);
+            let moment = Moment::new(&self.built.world, &self.gates, &[], &self.bounds);
             judge(&mut self.properties, &moment, steps, true);
         }
         let findings = self
@@ -304,16 +321,15 @@ fn judge(properties: &mut [Judged], moment: &Moment<'_>, step: u64, at_the_end: 
 }
 
 fn finding(property: &dyn Property, violation: &Option<Violation>, end: End) -> Finding {
-    let verdict = match (violation, end, property.suspended()) {
-        (Some(violation), ..) => Verdict::Violated(violation.clone()),
-        (None, End::Stuck, _) => {
+    let verdict = match (violation, end) {
+        (Some(violation), _) => Verdict::Violated(violation.clone()),
+        (None, End::Stuck) => {
             Verdict::Inconclusive("the run made no progress and was stopped".into())
         }
-        (None, _, Some(why)) if property.premises() == 0 => Verdict::Inconclusive(why.into()),
-        (None, ..) if property.premises() == 0 => {
+        (None, _) if property.premises() == 0 => {
             Verdict::Inconclusive("what it is about never came up".into())
         }
-        (None, ..) => Verdict::Holds,
+        (None, _) => Verdict::Holds,
     };
     Finding {
         code: property.code(),

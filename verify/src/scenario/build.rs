@@ -250,7 +250,8 @@ fn operator(gates: &[(Level, Gate)], offset_ns: u64, draw: &mut Draw<'_>) -> Opt
         let Gate::Slots(of_gate) = gate else { continue };
         let mut at = draw.between(500, 6_000) * MS;
         for _ in 0..draw.between(0, 3) {
-            let capacity = draw.between(1, u64::from(of_gate.config.capacity) + 2) as u32;
+            let most = u64::from(of_gate.settings.config.capacity) + 2;
+            let capacity = draw.between(1, most) as u32;
             resizes.push((LocalTime(offset_ns + at), settings.len(), capacity));
             at += draw.between(500, 6_000) * MS;
         }

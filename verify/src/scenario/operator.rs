@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sluice_core::client::slots::Settings;
 use sluice_core::client::{Input, Output, RequestId};
 use sluice_core::redis::Command;
 use sluice_core::script;
 use sluice_core::time::LocalTime;
+
+use crate::subject::variant::SlotsGate;
 
 /// One change: at this time, which of the gates, to what capacity.
 pub type Resize = (LocalTime, usize, u32);
@@ -16,7 +17,7 @@ pub type Resize = (LocalTime, usize, u32);
 /// Sends whole scripts (EVAL), forgets about replies, and sweeps at intervals.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    gates: Vec<Arc<Settings>>,
+    gates: Vec<Arc<SlotsGate>>,
     resizes: VecDeque<Resize>,
     sweep_ns: u64,
     sweep_at: LocalTime,
@@ -35,7 +36,7 @@ impl Operator {
     /// An operator of these gates. `resizes` in the order of time.
     #[must_use]
     pub fn new(
-        gates: Vec<Arc<Settings>>,
+        gates: Vec<Arc<SlotsGate>>,
         resizes: impl IntoIterator<Item = Resize>,
         first_sweep: LocalTime,
         sweep_ns: u64,
@@ -60,15 +61,17 @@ impl Operator {
                 break;
             }
             self.resizes.pop_front();
-            let settings = self.gates[gate].clone();
+            let gate = self.gates[gate].clone();
+            let settings = &gate.settings;
             let command = script::resize(&settings.keys, &settings.config, capacity);
-            self.send(command, &script::RESIZE);
+            self.send(&gate, command, &script::RESIZE);
         }
         if self.sweep_at <= now {
             self.sweep_at = LocalTime(now.0.saturating_add(self.sweep_ns));
-            for settings in self.gates.clone() {
+            for gate in self.gates.clone() {
+                let settings = &gate.settings;
                 let command = script::sweep(&settings.keys, &settings.config);
-                self.send(command, &script::SWEEP);
+                self.send(&gate, command, &script::SWEEP);
             }
         }
     }
@@ -85,13 +88,13 @@ impl Operator {
         Some(resize.map_or(self.sweep_at, |at| at.min(self.sweep_at)))
     }
 
-    fn send(&mut self, mut command: Command, script: &script::Script) {
+    fn send(&mut self, gate: &SlotsGate, mut command: Command, script: &script::Script) {
         command.args[0] = b"EVAL"[..].into();
         command.args[1] = script.text.as_bytes().into();
         self.sent += 1;
         self.outputs.push_back(Output::Send {
             request: RequestId(self.sent),
-            command,
+            command: gate.translate(command),
         });
     }
 }

@@ -11,7 +11,9 @@ use sluice_core::slots::{Config, Fence};
 use sluice_core::time::LocalTime;
 use sluice_sim::redis::Keyspace;
 
-use super::hash_gate::{self, Activation, Door, HashGate};
+use super::hash_gate::{self, HashGate};
+use super::quirk::QuirkyClient;
+use super::variant::{SlotsGate, Variant};
 use super::view::{self, GateView};
 use super::{Kind, Subject};
 
@@ -40,8 +42,8 @@ impl Level {
 pub enum Gate {
     /// A hash and a list.
     Hash(Arc<hash_gate::Settings>),
-    /// The real one.
-    Slots(Arc<Settings>),
+    /// The real one, or a variant of it.
+    Slots(Arc<SlotsGate>),
     /// A semaphore in each process: nothing is in the store.
     InProcess(Config),
 }
@@ -51,8 +53,15 @@ impl Gate {
     /// would be configured, as far as the subject knows such a thing.
     #[must_use]
     pub fn new(subject: &Subject, level: Level, config: Config, poll_ms: u64) -> Self {
-        let hash = |door, activation| {
-            Self::Hash(Arc::new(hash_gate::Settings {
+        let slots = |variant| {
+            let keys = GateKeys::new("", level.name()).expect("level names are plain");
+            let mut settings = Settings::new(keys, config);
+            settings.poll_ms = poll_ms;
+            settings.validate().expect("scenarios have valid settings");
+            Self::Slots(Arc::new(SlotsGate::new(Arc::new(settings), variant)))
+        };
+        match (subject.kind, level) {
+            (Kind::Hash(door, activation), _) => Self::Hash(Arc::new(hash_gate::Settings {
                 door,
                 activation,
                 cap: config.capacity,
@@ -60,25 +69,15 @@ impl Gate {
                 queue: format!("{{{}}}:queue", level.name()),
                 poll_ms,
                 retry_ms: 50,
-            }))
-        };
-        match (subject.kind, level) {
-            (Kind::Naive, _) => hash(Door::TwoRoundTrips, Activation::Unconditional),
-            (Kind::HashUnconditional, _) => hash(Door::Script, Activation::Unconditional),
-            (Kind::HashReentry, _) => hash(Door::Script, Activation::Reentry),
+            })),
             (Kind::PerProcess, Level::Queries) => Self::InProcess(Config {
                 lease_ms: None,
                 idle_ms: None,
                 presence: None,
                 ..config
             }),
-            (Kind::PerProcess, Level::Sessions) | (Kind::Slots, _) => {
-                let keys = GateKeys::new("", level.name()).expect("level names are plain");
-                let mut settings = Settings::new(keys, config);
-                settings.poll_ms = poll_ms;
-                settings.validate().expect("scenarios have valid settings");
-                Self::Slots(Arc::new(settings))
-            }
+            (Kind::PerProcess, Level::Sessions) => slots(Variant::NONE),
+            (Kind::Slots(variant), _) => slots(variant),
         }
     }
 
@@ -87,10 +86,12 @@ impl Gate {
     pub fn client(&self, id: &str) -> Option<AnyClient> {
         match self {
             Self::Hash(settings) => Some(AnyClient::Hash(HashGate::new(settings.clone(), id))),
-            Self::Slots(settings) => {
-                let client = SlotsClient::new(settings.clone(), id.as_bytes());
-                Some(AnyClient::Slots(client.expect("ids of users are plain")))
-            }
+            Self::Slots(gate) => Some(if gate.variant == Variant::NONE {
+                let client = SlotsClient::new(gate.settings.clone(), id.as_bytes());
+                AnyClient::Slots(client.expect("ids of users are plain"))
+            } else {
+                AnyClient::Quirky(Box::new(QuirkyClient::new(gate.clone(), id.as_bytes())))
+            }),
             Self::InProcess(_) => None,
         }
     }
@@ -109,7 +110,7 @@ impl Gate {
     #[must_use]
     pub fn config(&self) -> Option<&Config> {
         match self {
-            Self::Slots(settings) => Some(&settings.config),
+            Self::Slots(gate) => Some(&gate.settings.config),
             Self::Hash(_) | Self::InProcess(_) => None,
         }
     }
@@ -135,7 +136,12 @@ impl Gate {
                 keys,
                 now_us,
             ),
-            Self::Slots(s) => view::of_slots(&s.keys, s.config.capacity, keys, now_us),
+            Self::Slots(s) => {
+                let Settings {
+                    keys: gate, config, ..
+                } = &*s.settings;
+                view::of_slots(gate, config.capacity, keys, now_us)
+            }
             Self::InProcess(config) => GateView::empty(config.capacity),
         }
     }
@@ -145,9 +151,22 @@ impl Gate {
     pub fn untouched(&self) -> GateView {
         GateView::empty(match self {
             Self::Hash(s) => s.cap,
-            Self::Slots(s) => s.config.capacity,
+            Self::Slots(s) => s.settings.config.capacity,
             Self::InProcess(config) => config.capacity,
         })
+    }
+
+    /// The keys that are its own.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Hash(s) => vec![s.sessions.as_bytes(), s.queue.as_bytes()],
+            Self::Slots(s) => {
+                let keys = &s.settings.keys;
+                vec![keys.gate(), keys.line(), keys.due()]
+            }
+            Self::InProcess(_) => Vec::new(),
+        }
     }
 
     /// What an executed command meant to this gate; `None` if it was not for it.
@@ -163,28 +182,32 @@ impl Gate {
                         script: String::from_utf8_lossy(command.name()).into_owned(),
                         id: Vec::new(),
                         number: 0,
+                        touches: false,
+                        waits: true,
+                        answer: String::new(),
                         done: !matches!(reply, Reply::Error(_)),
                         more: false,
                     }
                 })
             }
             Self::Slots(s) => {
-                let sha = command.args.get(1)?;
-                if command.args.get(3) != Some(s.keys.gate()) {
+                let arg = |at: usize| command.args.get(at);
+                if arg(3) != Some(s.settings.keys.gate()) {
                     return None;
                 }
-                let script = script::ALL
-                    .iter()
-                    .find(|x| x.sha1.as_bytes() == &**sha || x.text.as_bytes() == &**sha)?;
+                let script = s.script(arg(1)?)?;
                 let decoded = script::decode(reply).ok();
+                let word = reply.as_bytes().unwrap_or_default();
+                let word = word.split(|b| *b == b' ').next().unwrap_or_default();
                 Some(Operation {
                     script: script.name.to_owned(),
-                    id: command.args.get(7).map_or(Vec::new(), |id| id.to_vec()),
-                    number: command
-                        .args
-                        .get(8)
+                    id: arg(7).map_or(Vec::new(), |id| id.to_vec()),
+                    number: arg(8)
                         .and_then(|n| std::str::from_utf8(n).ok()?.parse().ok())
                         .unwrap_or(0),
+                    touches: arg(9).is_some_and(|touch| **touch == *b"1"),
+                    waits: arg(10).is_none_or(|wait| **wait != *b"0"),
+                    answer: String::from_utf8_lossy(word).into_owned(),
                     done: decoded.is_some(),
                     more: decoded.is_some_and(|r| r.more),
                 })
@@ -203,6 +226,12 @@ pub struct Operation {
     pub id: Vec<u8>,
     /// Nonce or fencing number.
     pub number: u64,
+    /// A renewal that is also a sign of real use.
+    pub touches: bool,
+    /// A join that is willing to wait.
+    pub waits: bool,
+    /// The first word of a script's answer.
+    pub answer: String,
     /// It was carried out (and not, say, answered by NOSCRIPT).
     pub done: bool,
     /// Housekeeping was left over.
@@ -216,6 +245,8 @@ pub enum AnyClient {
     Hash(HashGate),
     /// The real one.
     Slots(SlotsClient),
+    /// The real one, behind an adapter.
+    Quirky(Box<QuirkyClient>),
 }
 
 impl AnyClient {
@@ -225,6 +256,17 @@ impl AnyClient {
         match self {
             Self::Hash(client) => client.is_outside(),
             Self::Slots(client) => client.is_idle(),
+            Self::Quirky(client) => client.inner().is_idle(),
+        }
+    }
+
+    /// The nonce of its current or last attempt; 0 where there are none.
+    #[must_use]
+    pub fn nonce(&self) -> u64 {
+        match self {
+            Self::Hash(_) => 0,
+            Self::Slots(client) => client.nonce(),
+            Self::Quirky(client) => client.inner().nonce(),
         }
     }
 }
@@ -234,6 +276,7 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.handle(now, input),
             Self::Slots(client) => client.handle(now, input),
+            Self::Quirky(client) => client.handle(now, input),
         }
     }
 
@@ -241,6 +284,7 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.poll_output(),
             Self::Slots(client) => client.poll_output(),
+            Self::Quirky(client) => client.poll_output(),
         }
     }
 
@@ -248,6 +292,7 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.deadline(),
             Self::Slots(client) => client.deadline(),
+            Self::Quirky(client) => client.deadline(),
         }
     }
 
@@ -255,6 +300,7 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.belief(now),
             Self::Slots(client) => client.belief(now),
+            Self::Quirky(client) => client.belief(now),
         }
     }
 

@@ -2,15 +2,16 @@
 //! those who wait beside it.
 //!
 //! One machine, two switches. [`Door`]: is the cap checked and the session
-//! written in two round trips (the original, B01), or by one script (the first
-//! fix)? [`Activation`]: how does a leaver let in whom it popped off the queue?
-//! Everything else — the push after the decision (B02), leaving in three steps
-//! (B03, B04), retries without a nonce (B05) — both have in common.
+//! written in two round trips (the original, B01), by one script with the push
+//! left outside it (the first fix, B02), or in one step? [`Activation`]: how
+//! does a leaver let in whom it popped off the queue (B03, B04)? What they all
+//! have in common: retries without a nonce (B05), and no lease (B07).
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::Serialize;
 use sluice_core::client::{Ask, Client, Event, Failure, Input, Output, RequestId};
 use sluice_core::redis::{Command, Reply};
 use sluice_core::slots::{Fence, Rejected};
@@ -20,22 +21,44 @@ use sluice_core::time::LocalTime;
 /// KEYS: sessions. ARGV: cap, id. Reply: 1 admitted (or already in), 0 full.
 pub const CAP_SCRIPT: &str = include_str!("cap.lua");
 
+/// Enters, or queues, in one step. KEYS: sessions, queue. ARGV: cap, id.
+const ENTER_SCRIPT: &str = include_str!("hash_gate/enter.lua");
+
+/// Looks, and lets itself in if it is first and a slot is free. KEYS: sessions,
+/// queue. ARGV: cap, id.
+const LOOK_SCRIPT: &str = include_str!("hash_gate/look.lua");
+
+/// Leaves, and lets in whoever was popped before. KEYS: sessions. ARGV: id,
+/// the popped one or nothing.
+const SWAP_SCRIPT: &str = include_str!("hash_gate/swap.lua");
+
+/// Leaves, and lets in the first of the queue. KEYS: sessions, queue. ARGV: id.
+const LEAVE_SCRIPT: &str = include_str!("hash_gate/leave.lua");
+
 /// How the cap is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Door {
     /// `HLEN`, look, `HSET`.
     TwoRoundTrips,
-    /// [`CAP_SCRIPT`].
+    /// [`CAP_SCRIPT`]; who is turned away is pushed onto the queue afterwards.
     Script,
+    /// One script that lets in or queues; waiters that look let themselves in.
+    Whole,
 }
 
 /// What a leaver does with the id it popped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `HSET`, whoever came in meanwhile.
     Unconditional,
     /// Through [`CAP_SCRIPT`] again; when that says full, the id is gone.
     Reentry,
+    /// It pops first; then one script takes it out and the popped one in.
+    Swap,
+    /// One script does all of it.
+    Whole,
 }
 
 /// What all clients of one such gate share.
@@ -167,7 +190,22 @@ impl HashGate {
                 let enter = self.through_the_script(&self.id);
                 self.send(State::Enter, enter);
             }
+            Door::Whole => {
+                let enter = self.whole(ENTER_SCRIPT);
+                self.send(State::Enter, enter);
+            }
         }
+    }
+
+    /// A script on both keys.
+    fn whole(&self, script: &str) -> Command {
+        Command::new("EVAL")
+            .arg(script)
+            .num(2)
+            .arg(&self.settings.sessions)
+            .arg(&self.settings.queue)
+            .num(u64::from(self.settings.cap))
+            .arg(&self.id)
     }
 
     fn through_the_script(&self, id: &str) -> Command {
@@ -187,10 +225,34 @@ impl HashGate {
     }
 
     fn leave(&mut self) {
-        let leave = Command::new("HDEL")
+        match self.settings.activation {
+            Activation::Unconditional | Activation::Reentry => {
+                let leave = Command::new("HDEL")
+                    .arg(&self.settings.sessions)
+                    .arg(&self.id);
+                self.send(State::Leave, leave);
+            }
+            Activation::Swap => self.pop(),
+            Activation::Whole => {
+                let leave = self.whole(LEAVE_SCRIPT);
+                self.send(State::Activate, leave);
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        let pop = Command::new("LPOP").arg(&self.settings.queue);
+        self.send(State::Pop, pop);
+    }
+
+    fn swap(&mut self, popped: &[u8]) {
+        let swap = Command::new("EVAL")
+            .arg(SWAP_SCRIPT)
+            .num(1)
             .arg(&self.settings.sessions)
-            .arg(&self.id);
-        self.send(State::Leave, leave);
+            .arg(&self.id)
+            .arg(popped);
+        self.send(State::Activate, swap);
     }
 
     fn unqueue(&mut self) {
@@ -256,7 +318,16 @@ impl HashGate {
                 self.send(State::Enter, write);
             }
             State::Count => self.turned_away(),
-            State::Enter if self.settings.door == Door::Script && number == 0 => self.turned_away(),
+            State::Enter if number == 0 => match self.settings.door {
+                Door::TwoRoundTrips => self.admitted(), // it was there already
+                Door::Script => self.turned_away(),
+                Door::Whole if self.cancelling => self.unqueue(),
+                Door::Whole if self.waits => {
+                    self.tell(Event::Waiting { position: 0 });
+                    self.wait(now);
+                }
+                Door::Whole => self.unqueue(),
+            },
             State::Enter => self.admitted(),
             State::Push if self.cancelling => self.unqueue(),
             State::Push => {
@@ -268,17 +339,19 @@ impl HashGate {
             State::Look if number == 1 => self.admitted(),
             State::Look if self.cancelling => self.unqueue(),
             State::Look => self.wait(now),
-            State::Leave => {
-                let pop = Command::new("LPOP").arg(&self.settings.queue);
-                self.send(State::Pop, pop);
+            State::Leave => self.pop(),
+            State::Pop if self.settings.activation == Activation::Swap => {
+                self.swap(reply.as_bytes().unwrap_or_default());
             }
             State::Pop => match reply.as_bytes() {
                 None => self.gone(),
                 Some(popped) => {
                     let popped = String::from_utf8_lossy(popped).into_owned();
                     let activate = match self.settings.activation {
-                        Activation::Unconditional => self.write_session(&popped),
                         Activation::Reentry => self.through_the_script(&popped),
+                        Activation::Unconditional | Activation::Swap | Activation::Whole => {
+                            self.write_session(&popped)
+                        }
                     };
                     self.send(State::Activate, activate);
                 }
@@ -286,7 +359,8 @@ impl HashGate {
             State::Activate => self.gone(),
             // Popped already: somebody is just letting us in.
             State::Unqueue if number == 0 => self.leave(),
-            State::Unqueue => self.outside(Event::Cancelled),
+            State::Unqueue if self.waits => self.outside(Event::Cancelled),
+            State::Unqueue => self.outside(Event::Rejected(Rejected::Busy)),
             State::Outside | State::Queued | State::Inside => {}
         }
     }
@@ -330,9 +404,12 @@ impl Client for HashGate {
         }
         if self.state == State::Queued && self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
-            let look = Command::new("HEXISTS")
-                .arg(&self.settings.sessions)
-                .arg(&self.id);
+            let look = match self.settings.door {
+                Door::Whole => self.whole(LOOK_SCRIPT),
+                Door::TwoRoundTrips | Door::Script => Command::new("HEXISTS")
+                    .arg(&self.settings.sessions)
+                    .arg(&self.id),
+            };
             self.send(State::Look, look);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sluice_core::redis::Bytes;
 use sluice_core::script::{GateKeys, Zone};
-use sluice_sim::redis::Keyspace;
+use sluice_sim::redis::{HashValue, Keyspace, ZSet};
 
 /// One place, as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Place {
     pub active_until: Option<u64>,
     /// Order key of a place in line; rises with each join.
     pub order: u64,
+    /// When it joined, for a place in line and an offer, in ms.
+    pub joined_at: u64,
     /// When it was last heard of, for a place in line, in ms.
     pub heard_at: u64,
 }
@@ -37,6 +39,8 @@ pub struct Ending {
     pub nonce: u64,
     /// 1 released, 2 expired, 3 cancelled, 4 timed out, 5 abandoned.
     pub manner: u8,
+    /// When it may be forgotten, in ms.
+    pub until: u64,
 }
 
 /// One gate, as the store has it. All lists in the store's own order.
@@ -55,6 +59,9 @@ pub struct GateView {
     /// Popped off a queue, and not yet let in: nowhere, as far as the store
     /// knows. Only gates whose leaving takes several steps have such.
     pub transit: Vec<Bytes>,
+    /// Of whom the store keeps something though they have no place that needs
+    /// it: a record without a place, a deadline of somebody not in line.
+    pub residue: Vec<Bytes>,
 }
 
 impl GateView {
@@ -145,6 +152,7 @@ pub(super) fn of_hash(
         deadline: None,
         active_until: None,
         order,
+        joined_at: 0,
         heard_at: 0,
     };
     let mut view = GateView::empty(capacity);
@@ -191,6 +199,7 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
             deadline: None,
             active_until: None,
             order: 0,
+            joined_at: 0,
             heard_at: 0,
         };
         match (record.first(), Zone::of(score)) {
@@ -205,6 +214,7 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
             (_, Zone::Held(deadline)) => {
                 place.nonce = number(0) as u64;
                 place.order = number(1) as u64;
+                place.joined_at = number(2) as u64;
                 place.heard_at = number(3) as u64;
                 place.fence = number(4) as u64;
                 place.deadline = deadline;
@@ -213,6 +223,7 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
             (_, zone @ (Zone::Waiting(_) | Zone::Absent(_))) => {
                 place.nonce = number(0) as u64;
                 place.order = number(1) as u64;
+                place.joined_at = number(2) as u64;
                 place.heard_at = number(3) as u64;
                 if matches!(zone, Zone::Waiting(_)) {
                     view.waiting.push(place);
@@ -220,14 +231,37 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
                     view.absent.push(place);
                 }
             }
-            (_, Zone::Ended(_)) => view.ended.push(Ending {
+            (_, Zone::Ended(until)) => view.ended.push(Ending {
                 id: id.clone(),
                 nonce: number(0) as u64,
                 manner: number(1) as u8,
+                until,
             }),
         }
     }
+    view.residue = residue(gate, line, records, keys, now_us);
     view
+}
+
+fn residue(
+    gate: &GateKeys,
+    line: &ZSet,
+    records: &HashValue,
+    keys: &Keyspace,
+    now_us: u64,
+) -> Vec<Bytes> {
+    let own = |id: &Bytes| id.first().is_none_or(|b| *b < b' ');
+    let placeless = records
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| !own(id) && line.score(id).is_none());
+    let mut list: Vec<Bytes> = placeless.cloned().collect();
+    if let Some(due) = keys.zset(gate.due(), now_us) {
+        let in_line = |id: &Bytes| line.score(id).is_some_and(|score| score >= 0.0);
+        let late = due.range(0, usize::MAX).into_iter().map(|(id, _)| id);
+        list.extend(late.filter(|id| !in_line(id)).cloned());
+    }
+    list
 }
 
 fn double(bytes: &[u8], at: usize) -> Option<f64> {
