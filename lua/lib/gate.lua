@@ -19,8 +19,11 @@ if hot then
     abandon_after, claim_within, count_absent, queue_limit, boost1, boost2, boost3, batch, tombstone,
     tombstones_max, retain = unpack_('<dddddddddddddddddddddd', rest)
 else
-  -- Fencing starts at the time of birth: a gate born again never repeats one.
-  fence, ticket, processed, high_held, high_queue = now, 0, 0, 0, 0
+  -- Fencing starts at the time of birth, in microseconds: a gate born again
+  -- repeats no number, unless it granted more than a million a second. What an
+  -- earlier life left in the other keys is not this gate's.
+  call('UNLINK', LINE, DUE)
+  fence, ticket, processed, high_held, high_queue = now * 1000, 0, 0, 0, 0
   next_held, next_due, next_ended, fresh, since = NEVER, NEVER, NEVER, 0, -1
   mean, var, gaps, resized, remembered, offers = 0, 0, 0, 0, 0, 0
 end
@@ -38,6 +41,8 @@ if not known then
   end
   c_capacity, lease, idle, timeout, absent_after, abandon_after, claim_within, count_absent,
     queue_limit, boost1, boost2, boost3, batch, tombstone, tombstones_max, retain = unpack(c)
+  -- No shorter than anything that the keys must outlive.
+  if retain > 0 then retain = math.max(retain, lease, timeout, abandon_after, tombstone) end
   capacity = resized > 0 and resized or c_capacity
   alive_for = lease > 0 and lease or math.huge
   active_for = idle > 0 and idle or math.huge

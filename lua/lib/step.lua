@@ -11,7 +11,7 @@ if zone == 1 then
     nonce, how = record and unpack_('<d', record, 2) or 0, 2
     count('\2reclaimed', 1)
   end
-elseif record then
+elseif record and byte(record) == Q then
   nonce, key, joined, heard = unpack_('<dddd', record, 2)
   if timeout > 0 and joined + timeout <= now then
     how = 4
@@ -21,7 +21,7 @@ elseif record then
     count('\2abandoned', 1)
   end
 end
-if zone == 2 and (how or not record) then call('ZREM', DUE, id) end
+if zone == 2 and (how or not key) then call('ZREM', DUE, id) end
 if how then
   --@inline lib/bury.lua
 elseif key then

@@ -22,7 +22,7 @@ if base and ARGV[3] and not ARGV[4] and string.find(base, ARGV[1], 49, true) == 
   local capacity, alive_for, active_for, wait_for, full, apart = struct.unpack('<dddddd', base)
   local call, format, id, nonce = redis.call, string.format, ARGV[2], tonumber(ARGV[3])
   if now < next_held and now < next_due and now < next_ended and now < fresh and nonce and nonce >= 0
-    and nonce <= 9007199254740991 and id ~= '' and #id <= 512 and not string.find(id, '%c') then
+    and nonce <= 9007199254740991 and nonce % 1 == 0 and id ~= '' and #id <= 512 and not string.find(id, '%c') then
     local held = call('ZCOUNT', KEYS[2], '-4e15', '(0')
     if held < capacity then
       local alive, active = now + alive_for, now + active_for

@@ -21,3 +21,4 @@ pub mod shrink;
 pub mod strategy;
 pub mod subject;
 pub mod timeline;
+pub mod trial;

@@ -186,6 +186,14 @@ pub fn shrink(
     })
 }
 
+/// The same for decisions of any run: those without which it does not fail.
+pub(crate) fn least_decisions(
+    decisions: &[Decision],
+    mut fails: impl FnMut(&[Decision]) -> bool,
+) -> Vec<Decision> {
+    flat(&least(units(decisions), |units| fails(&flat(units))))
+}
+
 /// Decisions that make sense only together: a fault with its place, its target
 /// and its magnitudes.
 type Unit = Vec<Decision>;

@@ -108,7 +108,7 @@ impl Pair<'_> {
         let mut candidates = Vec::new();
         for now in (from..=to).map(StoreTime) {
             if self.slots.is_empty() {
-                candidates.push((now, Slots::new(self.config, now.0)?));
+                candidates.push((now, Slots::new(self.config, now.0 * 1000)?));
             }
             candidates.extend(self.slots.iter().map(|slots| (now, slots.clone())));
         }
