@@ -108,14 +108,6 @@ pub(super) const ALL: &[Mutant] = &[
     .hard(),
     Mutant::new(
         "B44",
-        "lost-means-never",
-        "a request that was cut off counts as never executed: whoever is rejected then cleans up nothing",
-        &["R1.10"],
-        client(Quirk::LostMeansNever),
-    )
-    .hard(),
-    Mutant::new(
-        "B44",
         "lost-means-no",
         "a request that was cut off counts as denied",
         &["R1.5"],

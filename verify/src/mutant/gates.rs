@@ -1,4 +1,4 @@
-//! Gates of their own, and the gate on servers it is not made for.
+//! Gates of their own.
 
 use super::Mutant;
 use crate::subject::Kind;
@@ -17,7 +17,7 @@ pub(super) const ALL: &[Mutant] = &[
         "B02",
         "push-after-the-decision",
         "one script decides, and who is turned away is queued afterwards: a slot freed in between wakes nobody",
-        &["R1.4"],
+        &["R1.5"],
         Kind::Hash(Door::Script, Activation::Whole),
     ),
     Mutant::new(

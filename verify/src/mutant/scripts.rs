@@ -460,15 +460,4 @@ pub(super) const ALL: &[Mutant] = &[
         ]),
     )
     .hard(),
-    Mutant::new(
-        "B43",
-        "key-made-in-the-script",
-        "the scripts count grants under a key that was not declared: on a cluster they fail",
-        &["R1.5"],
-        script(&[patch(
-            HOUSE,
-            "      fence = fence + 1\n      held = held + 1\n",
-            "      fence = fence + 1\n      held = held + 1\n      call('INCR', 'grants')\n",
-        )]),
-    ),
 ];

@@ -22,9 +22,6 @@ use super::variant::SlotsGate;
 /// 2026-01-01 in milliseconds: where clients that send their own time begin.
 const EPOCH_MS: u64 = 1_767_225_600_000;
 
-/// The adapter's own request, beside those of the machine inside.
-const WAIT: RequestId = RequestId(u64::MAX);
-
 /// What is wrong about a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,8 +41,6 @@ pub enum Quirk {
     CountsFromTheAnswer,
     /// Who gives up while joining or waiting just goes.
     WalksAway,
-    /// A request without an answer counts as never executed.
-    LostMeansNever,
     /// A lost connection counts as "no".
     LostMeansDenied,
     /// NOSCRIPT counts as "no", once the script has been known.
@@ -56,11 +51,6 @@ pub enum Quirk {
     LeaseInASecondStep,
     /// It shows no fencing number to what the gate guards.
     ShowsNoFence,
-    /// It waits for the replica's acknowledgement before it believes in what
-    /// it was answered, on the connection that was answered.
-    WaitsForTheReplica,
-    /// The same, on another connection, which has written nothing.
-    WaitsElsewhere,
 }
 
 /// The real client, made wrong.
@@ -77,8 +67,6 @@ pub struct QuirkyClient {
     beyond: Option<Fence>,
     /// Requests that await an answer, and since when.
     sent: Vec<(RequestId, LocalTime)>,
-    /// An answer that awaits the replica's acknowledgement.
-    unacknowledged: Option<(RequestId, Reply)>,
     outputs: VecDeque<Output>,
 }
 
@@ -98,7 +86,6 @@ impl QuirkyClient {
             was_known: false,
             beyond: None,
             sent: Vec::new(),
-            unacknowledged: None,
             outputs: VecDeque::new(),
         }
     }
@@ -141,9 +128,6 @@ impl QuirkyClient {
                 let margin = 2 * self.gate.settings.margin_ms;
                 Input::Reply(request, with_ttl(reply, |ttl| ttl + since + margin))
             }
-            (Quirk::LostMeansNever, Input::Failed(request, _)) => {
-                Input::Failed(request, Failure::NotSent)
-            }
             (Quirk::LostMeansDenied, Input::Failed(request, Failure::Unknown)) => {
                 Input::Reply(request, denied())
             }
@@ -173,13 +157,6 @@ impl QuirkyClient {
                 self.walk_away();
                 return None;
             }
-            (Quirk::WaitsForTheReplica | Quirk::WaitsElsewhere, Input::Reply(request, reply)) => {
-                return self.acknowledged(request, reply);
-            }
-            (Quirk::WaitsForTheReplica | Quirk::WaitsElsewhere, Input::Failed(WAIT, _)) => {
-                let (request, _) = self.unacknowledged.take()?;
-                Input::Failed(request, Failure::Unknown)
-            }
             (_, input) => input,
         })
     }
@@ -198,35 +175,6 @@ impl QuirkyClient {
         self.outputs.push_back(Output::Unsubscribe);
         self.outputs.push_back(Output::Reset(Conn::Commands));
         self.outputs.push_back(Output::Tell(Event::Cancelled));
-    }
-
-    /// An answer that gives a slot, or more time, is not believed before the
-    /// replica has it.
-    fn acknowledged(&mut self, request: RequestId, reply: Reply) -> Option<Input> {
-        if request == WAIT {
-            let (request, kept) = self.unacknowledged.take()?;
-            let enough = reply.as_int().is_some_and(|replicas| replicas >= 1);
-            let lost = Input::Failed(request, Failure::Unknown);
-            return Some(if enough {
-                Input::Reply(request, kept)
-            } else {
-                lost
-            });
-        }
-        let word = reply.as_bytes().unwrap_or_default();
-        if !word.starts_with(b"granted ") && !word.starts_with(b"renewed ") {
-            return Some(Input::Reply(request, reply));
-        }
-        if self.quirk == Quirk::WaitsElsewhere {
-            self.outputs.push_back(Output::Reset(Conn::Commands));
-        }
-        let command = Command::new("WAIT").arg("1").arg("100");
-        self.outputs.push_back(Output::Send {
-            request: WAIT,
-            command,
-        });
-        self.unacknowledged = Some((request, reply));
-        None
     }
 
     /// What is said instead of what the machine inside says.
@@ -353,7 +301,7 @@ impl Client for QuirkyClient {
 impl Hash for QuirkyClient {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.inner, self.names, self.was_known, self.beyond).hash(state);
-        (&self.sent, &self.unacknowledged, &self.outputs).hash(state);
+        (&self.sent, &self.outputs).hash(state);
     }
 }
 

@@ -28,23 +28,6 @@ pub struct Variant {
     /// In the configuration that clients send: word (from 0, in the order of
     /// ARGV\[1\]) and number.
     pub config: &'static [(usize, u64)],
-    /// The server it is run on.
-    pub server: Deployment,
-}
-
-/// The server a gate is run on. The gate's promises are made for one node that
-/// keeps what it has acknowledged; faults that break this strike only where a
-/// subject is deployed so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Deployment {
-    /// One node, `noeviction`.
-    #[default]
-    OneNode,
-    /// A primary with an asynchronous replica that may take its place.
-    Replicated,
-    /// One node that evicts keys when memory is short.
-    Evicting,
 }
 
 /// One passage of the scripts, replaced.
@@ -64,7 +47,6 @@ impl Variant {
         patches: &[],
         quirk: Quirk::None,
         config: &[],
-        server: Deployment::OneNode,
     };
 
     /// The gate with patched scripts.
@@ -80,12 +62,6 @@ impl Variant {
     #[must_use]
     pub const fn with(self, quirk: Quirk) -> Self {
         Self { quirk, ..self }
-    }
-
-    /// The gate on another server.
-    #[must_use]
-    pub const fn on(self, server: Deployment) -> Self {
-        Self { server, ..self }
     }
 
     /// The gate with other numbers in its configuration.
