@@ -23,7 +23,7 @@ async fn client(redis: impl Redis, me: u16) {
     let _ = redis.call(goes).await;
 }
 
-pub fn trial() -> Trial {
+pub(crate) fn trial() -> Trial {
     Trial::new(5, client).invariant("at most two are at work", |scene| scene.inside() <= 2)
 }
 

@@ -7,8 +7,12 @@
 mod convict;
 pub mod crowd;
 mod drive;
+mod judge;
 pub mod server;
 pub mod simulator;
+mod stop;
+
+pub use stop::Stop;
 
 use crate::report;
 use crate::scenario::{Load, Scenario};

@@ -382,8 +382,11 @@ pub fn main() -> ExitCode {
 
 /// Runs a share of an audit's users; what goes wrong is the audit's to judge.
 fn crowd() -> Result<Exit, Failure> {
-    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    crate::audit::crowd::work(input, output)
+    fn gone() {
+        std::process::exit(Exit::Environment as i32)
+    }
+    let input = std::io::BufReader::new(std::io::stdin());
+    crate::audit::crowd::work(input, std::io::stdout().lock(), gone)
         .map(|()| Exit::Holds)
         .map_err(Failure::environment)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sluice_core::redis::{Command, Reply};
-use verify::audit::server;
+use verify::audit::{Stop, server};
 use verify::real::{self, Connection, Server, Source, Want};
 use verify::report::{Conclusion, Verdict};
 use verify::subject;
@@ -43,9 +43,15 @@ fn main() {
             let missing = Server::find(&Want::Url(url)).expect_err("let in with a wrong password");
             check(missing.to_string().contains("does not let us in"), missing)
         }),
+        // One after the other: they look for what was left, and take times.
         real::trial(
-            "the audit on a real server holds, and convicts every wrong gate",
-            audit,
+            "the audit on a real server holds, and convicts every wrong gate; counts that the \
+             server refuses pass nothing; an interrupted audit leaves nothing behind",
+            |server| {
+                audit(server)?;
+                refused(server)?;
+                interrupted(server)
+            },
         ),
         Trial::test("a private process ends with its owner", private),
         Trial::test(
@@ -171,6 +177,7 @@ fn audit(server: &Server) -> Result<(), Failed> {
         processes: 4,
         scale: 30,
         again: "cargo test -p verify --test real".to_owned(),
+        stop: Stop::default(),
     };
     let report = server::audit(server, &options, |_| {})?;
     let bad = report.findings.iter().find(|f| f.verdict == Verdict::Fail);
@@ -199,5 +206,65 @@ fn audit(server: &Server) -> Result<(), Failed> {
     check(
         keys == Reply::Array(Vec::new()),
         format!("left behind: {keys:?}"),
+    )
+}
+
+fn options(stop: Stop) -> server::Options {
+    server::Options {
+        binary: env!("CARGO_BIN_EXE_verify").into(),
+        processes: 2,
+        scale: 60,
+        again: "cargo test -p verify --test real".to_owned(),
+        stop,
+    }
+}
+
+/// A user that may do everything but count.
+fn refused(server: &Server) -> Result<(), Failed> {
+    let mut admin = server.connect()?;
+    let user = Command::new("ACL").arg("SETUSER").arg("sluice-verify");
+    let allowed = [
+        "reset", "on", ">secret", "~*", "&*", "+@all", "-incr", "-decr",
+    ];
+    let made = admin.call(&allowed.iter().fold(user, |c, rule| c.arg(rule)))?;
+    check(!matches!(made, Reply::Error(_)), format!("{made:?}"))?;
+    let url = server.url();
+    let place = url.rsplit(['@', '/']).find(|part| part.contains(':'));
+    let url = format!("redis://sluice-verify:secret@{}", place.ok_or("no port")?);
+    let limited = Server::find(&Want::Url(url))?;
+    let report = server::audit(&limited, &options(Stop::default()), |_| {});
+    admin.call(&Command::new("ACL").arg("DELUSER").arg("sluice-verify"))?;
+    let report = report?;
+    let passed = report
+        .findings
+        .iter()
+        .find(|f| matches!(f.requirement.as_str(), "R3.1" | "R3.2") && f.verdict == Verdict::Pass);
+    check(passed.is_none(), format!("{passed:?}"))?;
+    check(report.conclusion != Conclusion::Holds, &report.summary)
+}
+
+/// The sign to stop in the midst of a crowd: no worker, and no key, is left.
+fn interrupted(server: &Server) -> Result<(), Failed> {
+    let stop = Stop::default();
+    let sign = stop.clone();
+    let result = server::audit(server, &options(stop), move |what| {
+        if what.contains("over-50") {
+            let sign = sign.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                sign.stop();
+            });
+        }
+    });
+    let stopped = matches!(result, Err(server::Error::Interrupted));
+    check(
+        stopped,
+        format!("it was not interrupted: {:?}", result.map(|r| r.summary)),
+    )?;
+    let keys = Command::new("KEYS").arg("sluice:verify:*{sessions}*");
+    let left = server.connect()?.call(&keys)?;
+    check(
+        left == Reply::Array(Vec::new()),
+        format!("left behind: {left:?}"),
     )
 }

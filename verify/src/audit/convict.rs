@@ -64,7 +64,7 @@ impl Stage {
         who: &str,
         command: &Command,
     ) -> Result<Reply, Error> {
-        let reply = other.unwrap_or(&mut self.connection).call(command)?;
+        let reply = other.unwrap_or(&mut self.connection).ask(command)?;
         let args: Vec<String> = command.args.iter().map(|arg| self.shown(arg)).collect();
         self.steps += 1;
         let line = format!(
@@ -94,13 +94,12 @@ impl Stage {
     }
 
     fn count(&mut self, command: &str, key: &str) -> Result<u64, Error> {
-        let reply = self.connection.call(&Command::new(command).arg(key))?;
-        Ok(reply.as_int().map_or(0, |n| n.max(0) as u64))
+        self.connection.count(&Command::new(command).arg(key))
     }
 
     fn is_member(&mut self, key: &str, member: &str) -> Result<bool, Error> {
         let ask = Command::new("HEXISTS").arg(key).arg(member);
-        Ok(self.connection.call(&ask)?.as_int() == Some(1))
+        Ok(self.connection.count(&ask)? == 1)
     }
 
     fn example(
@@ -126,24 +125,35 @@ impl Stage {
     }
 }
 
+/// Convicted of all that it is said to break, or not at all.
 fn control(subject: &str, counterexamples: Vec<Counterexample>) -> Control {
-    let verdict = if counterexamples.is_empty() {
-        Verdict::Inconclusive
+    let entry = subject::by_name(subject);
+    let must = entry.as_ref().map_or(&[][..], |s| s.convicted_by);
+    let shown = |code: &&&str| counterexamples.iter().any(|c| c.property == **code);
+    let (shown, missing): (Vec<&str>, Vec<&str>) = must.iter().partition(shown);
+    let (verdict, statement) = if must.is_empty() || !missing.is_empty() {
+        let broke = if shown.is_empty() {
+            String::new()
+        } else {
+            format!("It breaks {}. ", shown.join(", "))
+        };
+        let what = "The order of commands that breaks";
+        (
+            Verdict::Inconclusive,
+            format!(
+                "{broke}{what} {} did not break it here.",
+                missing.join(", ")
+            ),
+        )
     } else {
-        Verdict::Convicted
-    };
-    let statement = if counterexamples.is_empty() {
-        "The order of commands that breaks it did not break it here.".to_owned()
-    } else {
-        let properties: Vec<&str> = counterexamples
-            .iter()
-            .map(|c| c.property.as_str())
-            .collect();
-        format!("It breaks {}.", properties.join(", "))
+        (
+            Verdict::Convicted,
+            format!("It breaks {}.", shown.join(", ")),
+        )
     };
     Control {
         subject: subject.to_owned(),
-        defect: subject::by_name(subject).map_or_else(|e| e.to_string(), |s| s.about.to_owned()),
+        defect: entry.map_or_else(|e| e.to_string(), |s| s.about.to_owned()),
         verdict,
         statement,
         counterexamples,
@@ -311,4 +321,35 @@ fn per_process(again: &str) -> Control {
         });
     }
     control("per-process", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::control;
+    use crate::report::{Counterexample, Verdict};
+    use crate::subject;
+
+    #[test]
+    fn a_control_is_convicted_of_everything_or_not_at_all() {
+        let example = |code: &&str| Counterexample {
+            subject: String::new(),
+            property: (*code).to_owned(),
+            what: String::new(),
+            seed: None,
+            step: 1,
+            before: String::new(),
+            after: String::new(),
+            timeline: Vec::new(),
+            digest: None,
+            repeat: String::new(),
+        };
+        for wrong in subject::ALL.iter().filter(|s| !s.convicted_by.is_empty()) {
+            let mut all: Vec<_> = wrong.convicted_by.iter().map(example).collect();
+            assert_eq!(control(wrong.name, all.clone()).verdict, Verdict::Convicted);
+            let last = all.pop().expect("it breaks something");
+            let control = control(wrong.name, all);
+            assert_eq!(control.verdict, Verdict::Inconclusive);
+            assert!(control.statement.contains(&last.property), "{control:?}");
+        }
+    }
 }

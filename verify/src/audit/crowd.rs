@@ -9,7 +9,8 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
+use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -21,12 +22,17 @@ use sluice_core::script::{GateKeys, Zone};
 use sluice_core::slots::Config;
 
 use super::drive::Driver;
-use super::{QUERIES, SESSIONS};
-use crate::real::Url;
+use super::{QUERIES, SESSIONS, Stop};
+use crate::real::{Error, Url};
+use crate::subject::gate::AnyClient;
+use crate::subject::hash_gate::{self, Activation, Door, HashGate};
 
 /// No user waits longer than this for anything; then it counts as not served.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL_MS: u64 = 50;
+/// What the audit counts lives no longer than this without a change, in
+/// seconds, should nobody be left to remove it.
+pub(super) const KEPT_S: u64 = 600;
 
 /// What a worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +45,61 @@ pub struct Task {
     pub users: (u32, u32),
     /// What they do.
     pub load: Load,
+    /// The gate in front of the sessions.
+    pub gate: Gate,
+}
+
+/// The gate that sessions pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gate {
+    /// The one under audit.
+    Slots,
+    /// `HLEN`, then `HSET`, over a network that takes so many milliseconds a
+    /// command: a control that the same counting must catch.
+    Naive {
+        /// Passes before each command.
+        delay_ms: u64,
+    },
+}
+
+impl Gate {
+    fn delay(self) -> Duration {
+        match self {
+            Self::Slots => Duration::ZERO,
+            Self::Naive { delay_ms } => Duration::from_millis(delay_ms),
+        }
+    }
+
+    /// A client for sessions.
+    fn client(self, prefix: &str, id: &str) -> AnyClient {
+        match self {
+            Self::Slots => slots_client(prefix, "sessions", id),
+            Self::Naive { .. } => {
+                let [sessions, queue] = naive_keys(prefix);
+                let settings = hash_gate::Settings {
+                    door: Door::TwoRoundTrips,
+                    activation: Activation::Unconditional,
+                    cap: SESSIONS,
+                    sessions,
+                    queue,
+                    poll_ms: POLL_MS,
+                    retry_ms: POLL_MS,
+                };
+                AnyClient::Hash(HashGate::new(Arc::new(settings), id))
+            }
+        }
+    }
+}
+
+fn slots_client(prefix: &str, level: &str, id: &str) -> AnyClient {
+    let settings = Arc::new(settings(prefix, level));
+    let client = SlotsClient::new(settings, id.as_bytes()).expect("the id is plain");
+    AnyClient::Slots(client)
+}
+
+/// The hash of sessions and the list of waiters of [`Gate::Naive`].
+pub(super) fn naive_keys(prefix: &str) -> [String; 2] {
+    ["active", "queue"].map(|key| format!("{prefix}{{naive}}:{key}"))
 }
 
 /// What users do.
@@ -67,6 +128,8 @@ pub enum Load {
 pub struct Join {
     /// From asking to the first answer, active or queued, in milliseconds.
     pub answer_ms: f64,
+    /// Whether that answer was active or queued.
+    pub answered: bool,
     /// Order key, where the user was seen in line.
     pub key: Option<u64>,
     /// Fencing number, once it was granted.
@@ -90,6 +153,10 @@ pub struct Seen {
     pub troubles: u64,
     /// The last trouble in words.
     pub trouble: String,
+    /// Counts that could not be taken: the figures above may be wrong then.
+    pub uncounted: u64,
+    /// Why the last of them could not, in words.
+    pub uncounted_why: String,
 }
 
 impl Seen {
@@ -103,6 +170,10 @@ impl Seen {
         if !other.trouble.is_empty() {
             self.trouble = other.trouble;
         }
+        self.uncounted += other.uncounted;
+        if !other.uncounted_why.is_empty() {
+            self.uncounted_why = other.uncounted_why;
+        }
     }
 }
 
@@ -114,6 +185,7 @@ pub fn settings(prefix: &str, level: &str) -> Settings {
         _ => Config::session_cap(SESSIONS),
     };
     let keys = GateKeys::new(prefix, level).expect("prefix and level are plain");
+    let keys = keys.retain(KEPT_S * 1_000);
     let mut settings = Settings::new(keys, config);
     settings.poll_ms = POLL_MS;
     settings
@@ -123,13 +195,15 @@ pub fn settings(prefix: &str, level: &str) -> Settings {
 /// in a burst when everybody has an answer and nobody has left yet.
 ///
 /// # Errors
-/// When a worker cannot be started or does not answer.
+/// When a worker cannot be started or does not answer, and
+/// [`io::ErrorKind::Interrupted`] on the sign to stop. No worker is left then.
 pub fn run<R>(
     binary: &Path,
     processes: u32,
     users: u32,
     task: impl Fn((u32, u32)) -> Task,
     joined: impl FnOnce() -> R,
+    stop: &Stop,
 ) -> io::Result<(Seen, R)> {
     let share = users.div_ceil(processes);
     let mut workers = Vec::new();
@@ -140,7 +214,7 @@ pub fn run<R>(
         )?);
     }
     for worker in &mut workers {
-        worker.line()?;
+        worker.line(stop)?;
     }
     let found = joined();
     for worker in &mut workers {
@@ -148,7 +222,7 @@ pub fn run<R>(
     }
     let mut seen = Seen::default();
     for worker in &mut workers {
-        let line = worker.line()?;
+        let line = worker.line(stop)?;
         seen.add(serde_json::from_str(&line)?);
     }
     Ok((seen, found))
@@ -158,7 +232,7 @@ pub fn run<R>(
 struct Worker {
     child: Child,
     stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    lines: Receiver<io::Result<String>>,
 }
 
 impl Worker {
@@ -172,20 +246,33 @@ impl Worker {
         let mut stdin = child.stdin.take().ok_or_else(gone)?;
         let stdout = BufReader::new(child.stdout.take().ok_or_else(gone)?);
         writeln!(stdin, "{}", serde_json::to_string(task)?)?;
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let told = stdout.lines().try_for_each(|line| send.send(line));
+            drop(told); // an error: nobody listens any more
+        });
         Ok(Self {
             child,
             stdin,
-            stdout,
+            lines,
         })
     }
 
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.stdout.read_line(&mut line)? == 0 {
-            let why = "a worker process ended early; its message is above";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+    /// Its next line, unless the sign to stop comes first.
+    fn line(&mut self, stop: &Stop) -> io::Result<String> {
+        loop {
+            if stop.is_given() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match self.lines.recv_timeout(Duration::from_millis(20)) {
+                Ok(line) => return line,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let why = "a worker process ended early; its message is above";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+                }
+            }
         }
-        Ok(line)
     }
 }
 
@@ -196,14 +283,30 @@ impl Drop for Worker {
     }
 }
 
-/// The worker's side: `verify crowd`.
+/// The worker's side: `verify crowd`. `gone` is called as soon as the input
+/// ends: whoever started the worker is no more, and it should not go on alone.
 ///
 /// # Errors
 /// When the task cannot be read or the server not be reached.
-pub fn work(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
-    let mut lines = input.lines();
-    let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let task: Task = serde_json::from_str(&lines.next().ok_or_else(gone)??)?;
+pub fn work(
+    input: impl BufRead + Send + 'static,
+    mut output: impl Write,
+    gone: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let (send, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in input.lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return; // the work is done
+            }
+        }
+        gone();
+    });
+    let next = || {
+        let ended = |_| io::Error::from(io::ErrorKind::UnexpectedEof);
+        lines.recv().map_err(ended)
+    };
+    let task: Task = serde_json::from_str(&next()?)?;
     let url: Url = task.url.parse().map_err(io::Error::other)?;
     let (from, count) = task.users;
     let mut users = Vec::new();
@@ -227,7 +330,7 @@ pub fn work(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         }
         writeln!(output, "joined")?;
         output.flush()?;
-        lines.next().ok_or_else(gone)??;
+        next()?;
         if task.load == Load::Burst {
             leave.wait();
         }
@@ -247,6 +350,7 @@ pub fn work(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
 struct User {
     session: Driver,
     query: Driver,
+    gate: Gate,
     id: String,
     prefix: String,
     random: u64,
@@ -254,16 +358,14 @@ struct User {
 }
 
 impl User {
-    fn new(task: &Task, url: &Url, number: u32) -> Result<Self, crate::real::Error> {
+    fn new(task: &Task, url: &Url, number: u32) -> Result<Self, Error> {
         let id = format!("user-{number}");
-        let driver = |level| {
-            let settings = Arc::new(settings(&task.prefix, level));
-            let client = SlotsClient::new(settings, id.as_bytes()).expect("the id is plain");
-            Driver::new(client, url)
-        };
+        let session = task.gate.client(&task.prefix, &id);
+        let query = slots_client(&task.prefix, "queries", &id);
         Ok(Self {
-            session: driver("sessions")?,
-            query: driver("queries")?,
+            session: Driver::new(session, url, task.gate.delay())?,
+            query: Driver::new(query, url, Duration::ZERO)?,
+            gate: task.gate,
             id,
             prefix: task.prefix.clone(),
             random: u64::from(number),
@@ -320,6 +422,7 @@ impl User {
         let answer = self.session.ask(Ask::Acquire, PATIENCE);
         let mut join = Join {
             answer_ms: asked.elapsed().as_secs_f64() * 1e3,
+            answered: matches!(answer, Some(Event::Granted { .. } | Event::Waiting { .. })),
             ..Join::default()
         };
         match answer {
@@ -336,9 +439,18 @@ impl User {
     /// The place in line, read from the store itself; `None` if it has just
     /// been promoted.
     fn order_key(&mut self) -> Option<u64> {
+        if self.gate != Gate::Slots {
+            return None; // it keeps no order that could be read
+        }
         let line = settings(&self.prefix, "sessions").keys;
         let score = Command::new("ZSCORE").arg(line.line()).arg(&self.id);
-        let reply = self.session.observe(&score)?;
+        let reply = match self.session.observe(&score) {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.uncounted(&error);
+                return None;
+            }
+        };
         let score = std::str::from_utf8(reply.as_bytes()?).ok()?.parse().ok()?;
         match Zone::of(score) {
             Zone::Waiting(key) | Zone::Absent(key) => Some(key),
@@ -365,8 +477,9 @@ impl User {
 
     /// Counts itself in, and notes how many believe to be inside.
     fn enter(&mut self) {
-        let now = self.count("sessions", "INCR");
-        self.seen.sessions_max = self.seen.sessions_max.max(now);
+        if let Some(now) = self.count("sessions", "INCR") {
+            self.seen.sessions_max = self.seen.sessions_max.max(now);
+        }
     }
 
     fn one_query(&mut self, work_ms: u64) {
@@ -379,8 +492,9 @@ impl User {
         if !inside {
             return;
         }
-        let now = self.count("queries", "INCR");
-        self.seen.queries_max = self.seen.queries_max.max(now);
+        if let Some(now) = self.count("queries", "INCR") {
+            self.seen.queries_max = self.seen.queries_max.max(now);
+        }
         std::thread::sleep(Duration::from_millis(work_ms));
         self.count("queries", "DECR");
         if self.query.ask(Ask::Release, PATIENCE) == Some(Event::Released) {
@@ -388,13 +502,19 @@ impl User {
         }
     }
 
-    /// How many are inside, by the store's own count.
-    fn count(&mut self, level: &str, how: &str) -> u64 {
+    /// How many are inside, by the store's own count; `None`, and noted, if the
+    /// store did not count.
+    fn count(&mut self, level: &str, how: &str) -> Option<u64> {
         let key = format!("{}inside:{level}", self.prefix);
-        let reply = self.session.observe(&Command::new(how).arg(key));
-        reply
-            .and_then(|reply| reply.as_int())
-            .map_or(0, |n| n.max(0) as u64)
+        let counted = self.session.count(&Command::new(how).arg(&key));
+        let kept = Command::new("EXPIRE").arg(&key).num(KEPT_S);
+        let counted = counted.and_then(|n| self.session.count(&kept).map(|_| n));
+        counted.map_err(|error| self.uncounted(&error)).ok()
+    }
+
+    fn uncounted(&mut self, why: &Error) {
+        self.seen.uncounted += 1;
+        self.seen.uncounted_why = why.to_string();
     }
 
     /// A number below `bound` (splitmix64): sessions differ, and repeat.
@@ -419,5 +539,38 @@ fn granted(driver: &mut Driver) -> Option<u64> {
             | Event::Cancelled
             | Event::Fatal(_) => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::work;
+
+    /// Standard input that stays open until told.
+    struct Open(mpsc::Receiver<()>);
+
+    impl Read for Open {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_worker_hears_at_once_that_nobody_is_left() {
+        let (close, open) = mpsc::channel();
+        let (gone, heard) = mpsc::channel();
+        let worker = std::thread::spawn(move || {
+            let gone = move || gone.send(()).expect("the test listens");
+            work(BufReader::new(Open(open)), Vec::new(), gone)
+        });
+        assert!(heard.recv_timeout(Duration::from_millis(20)).is_err());
+        drop(close);
+        assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(()));
+        assert!(worker.join().expect("no panic").is_err());
     }
 }

@@ -8,17 +8,19 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use sluice_core::client::slots::SlotsClient;
 use sluice_core::client::{Ask, Client, Conn, Event, Failure, Input, Output};
 use sluice_core::redis::{Command, Reply};
 use sluice_core::time::LocalTime;
 
 use crate::real::{Connection, Error, Url};
+use crate::subject::gate::AnyClient;
 
 /// One client at work.
 pub(super) struct Driver {
-    client: SlotsClient,
+    client: AnyClient,
     url: Url,
+    /// Passes before each command: the network of a control.
+    delay: Duration,
     connection: Option<Connection>,
     birth: Instant,
     events: VecDeque<Event>,
@@ -29,10 +31,11 @@ pub(super) struct Driver {
 impl Driver {
     /// Connects at once, so that the first answer is not charged for it.
     #[expect(clippy::disallowed_methods, reason = "drives a real server")]
-    pub(super) fn new(client: SlotsClient, url: &Url) -> Result<Self, Error> {
+    pub(super) fn new(client: AnyClient, url: &Url, delay: Duration) -> Result<Self, Error> {
         Ok(Self {
             client,
             url: url.clone(),
+            delay,
             connection: Some(Connection::open(url)?),
             birth: Instant::now(),
             events: VecDeque::new(),
@@ -68,8 +71,27 @@ impl Driver {
     }
 
     /// A command of the observer's own, on the same connection.
-    pub(super) fn observe(&mut self, command: &Command) -> Option<Reply> {
-        self.connection.as_mut()?.call(command).ok()
+    ///
+    /// # Errors
+    /// As [`Connection::ask`]: a refusal is an error.
+    pub(super) fn observe(&mut self, command: &Command) -> Result<Reply, Error> {
+        self.connected()?.ask(command)
+    }
+
+    /// As [`Driver::observe`], for a number.
+    ///
+    /// # Errors
+    /// As [`Connection::count`].
+    pub(super) fn count(&mut self, command: &Command) -> Result<u64, Error> {
+        self.connected()?.count(command)
+    }
+
+    fn connected(&mut self) -> Result<&mut Connection, Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.url)?,
+        };
+        Ok(self.connection.insert(connection))
     }
 
     fn handle(&mut self, input: Input) {
@@ -98,10 +120,10 @@ impl Driver {
     }
 
     fn call(&mut self, command: &Command) -> Result<Reply, Failure> {
-        if self.connection.is_none() {
-            self.connection = Connection::open(&self.url).ok();
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
         }
-        let connection = self.connection.as_mut().ok_or(Failure::NotSent)?;
+        let connection = self.connected().map_err(|_| Failure::NotSent)?;
         connection.call(command).map_err(|_| {
             self.connection = None;
             Failure::Unknown

@@ -63,6 +63,9 @@ fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
             "on a real Redis the gate under audit is slots; the wrong ones run as its controls",
         ));
     }
+    // Before a server is started: it is to end with us, too.
+    let stop = audit::Stop::on_signals()
+        .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
     let found = server(which)?;
     let target = match found.source() {
         // Not the URL: there may be a password in it, and a report is passed on.
@@ -78,6 +81,7 @@ fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
         processes: args.processes,
         scale: args.scale,
         again,
+        stop,
     };
     let progress = Progress::start();
     audit::server::audit(&found, &options, |what| progress.say(what)).map_err(Failure::environment)

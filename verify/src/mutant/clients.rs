@@ -35,8 +35,8 @@ pub(super) const ALL: &[Mutant] = &[
         Kind::Slots(
             Variant::patched(&[Patch {
                 file: "lib/now.lua",
-                from: "now = clock[1] * 1000 + (clock[2] - now) / 1000",
-                to: "now = tonumber(ARGV[6]) or clock[1] * 1000 + (clock[2] - now) / 1000",
+                from: "now = now - now % 1\n",
+                to: "now = tonumber(ARGV[6]) or now - now % 1\n",
             }])
             .with(Quirk::SendsItsTime),
         ),

@@ -107,7 +107,14 @@ impl Cancellation {
                 && matches!(&*operation.script, "acquire" | "poll" | "renew")
                 && let Some(user) = moment.user(*who)
             {
-                let kept = self.kept.entry((gate.level, user.number)).or_default();
+                let key = (gate.level, user.number);
+                if operation.answer == "lost" {
+                    // Put out by the store, not by itself: what a copy of its
+                    // join may get is its lease's to end.
+                    self.kept.remove(&key);
+                    continue;
+                }
+                let kept = self.kept.entry(key).or_default();
                 *kept = (*kept).max(*sent_ns);
             }
         }

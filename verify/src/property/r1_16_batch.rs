@@ -4,6 +4,7 @@
 //! once does so also when it is too much for the server's script engine (B27).
 
 use super::{Broken, Code, Moment, Property};
+use crate::subject::view::Ending;
 
 const EXPIRED: u8 = 2;
 const TIMED_OUT: u8 = 4;
@@ -33,8 +34,13 @@ impl Property for Batches {
             let (before, after) = (&gate.before, &gate.after);
             let promoted = gate.granted().count();
             let due = |manner| matches!(manner, EXPIRED | TIMED_OUT | ABANDONED);
-            let ended = after.ended.iter().filter(|e| due(e.manner));
-            let ended = ended.filter(|e| before.ending(&e.id).is_none_or(|b| b.nonce != e.nonce));
+            // What has ended and is cancelled again only remembers a greater nonce.
+            let new = |e: &&Ending| {
+                let known = before.ending(&e.id);
+                known.is_none_or(|b| b.nonce != e.nonce && *e.id != *operation.id)
+            };
+            let endings = after.ended.iter().filter(new).count();
+            let ended = after.ended.iter().filter(new).filter(|e| due(e.manner));
             let forgotten = before.ended.iter().filter(|e| {
                 after.ending(&e.id).is_none()
                     && after.holder(&e.id).is_none()
@@ -44,7 +50,9 @@ impl Property for Batches {
                 .absent
                 .iter()
                 .filter(|p| !before.absent.iter().any(|b| b.id == p.id));
-            let expired = ended.count() + forgotten.count() + silent.count();
+            // Each new ending may push out an old one: that is no expiry.
+            let forgotten = forgotten.count().saturating_sub(endings);
+            let expired = ended.count() + forgotten + silent.count();
             if promoted > batch || expired > 2 * batch {
                 let words = format!(
                     "a `{}` expired {expired} and promoted {promoted}, in batches of {batch}",

@@ -41,7 +41,8 @@ impl Property for Idle {
             self.used
                 .retain(|fence, _| gate.before.held.iter().any(|p| p.fence == *fence));
             for place in gate.after.held.iter().filter(|p| p.claimed) {
-                let touched = operation.touches && *operation.id == *place.id;
+                // Not one that was refused: NOSCRIPT, say.
+                let touched = operation.done && operation.touches && *operation.id == *place.id;
                 let claimed = !gate
                     .before
                     .held

@@ -211,6 +211,30 @@ impl Connection {
         self.receive()
     }
 
+    /// As [`Connection::call`], where an error reply is a failure: for the
+    /// counts and settings of an audit, which a refusal must not turn into 0.
+    ///
+    /// # Errors
+    /// As [`Connection::call`], and [`Error::Auth`] or [`Error::Server`] if it
+    /// is refused.
+    pub fn ask(&mut self, command: &Command) -> Result<Reply, Error> {
+        match self.call(command)? {
+            Reply::Error(text) => Err(self.refusal(command, &text)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// As [`Connection::ask`], for a command that answers with a number.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`], and [`Error::Protocol`] for another reply, or
+    /// for a number below 0.
+    pub fn count(&mut self, command: &Command) -> Result<u64, Error> {
+        let reply = self.ask(command)?;
+        let number = reply.as_int().and_then(|n| u64::try_from(n).ok());
+        number.ok_or_else(|| self.nonsense(format!("it answers {reply:?} to {command:?}")))
+    }
+
     /// Sends one command without waiting. Its reply is to be [received](Self::receive).
     ///
     /// # Errors
@@ -368,7 +392,7 @@ pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::net::{Shutdown, TcpListener};
     use std::thread;
 
     use sluice_core::redis::{Command, Reply};
@@ -388,6 +412,9 @@ mod tests {
             for byte in says {
                 stream.write_all(&[*byte]).expect("a byte");
             }
+            // What is still unread would turn the end into a reset.
+            stream.shutdown(Shutdown::Write).expect("an end");
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });
         Connection::open(&Url::plain("127.0.0.1", port)).expect("a connection")
     }
@@ -410,6 +437,19 @@ mod tests {
             assert_eq!(connection.receive().expect("a reply"), reply);
         }
         assert!(matches!(connection.receive(), Err(Error::Lost { .. })));
+    }
+
+    #[test]
+    fn a_refused_count_is_an_error_and_no_zero() {
+        let mut connection = peer(b"-NOPERM no INCR\r\n:7\r\n:-1\r\n$-1\r\n");
+        let incr = Command::new("INCR").arg("k");
+        let refused = connection.count(&incr).expect_err("refused");
+        assert!(matches!(refused, Error::Auth { .. }), "{refused}");
+        assert_eq!(connection.count(&incr).expect("a number"), 7);
+        for _ in 0..2 {
+            let error = connection.count(&incr).expect_err("no count");
+            assert!(matches!(error, Error::Protocol { .. }), "{error}");
+        }
     }
 
     #[test]

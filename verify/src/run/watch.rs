@@ -82,7 +82,7 @@ impl Watch {
         let world = &self.built.world;
         (0..world.hosts() as u16)
             .flat_map(|host| {
-                let names = world.program(host).names();
+                let names = world.program(host).actor_names();
                 names.map(move |(actor, name)| (ActorId { host, actor }, name))
             })
             .collect()

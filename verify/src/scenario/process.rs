@@ -92,7 +92,7 @@ impl Process {
 
     /// Its actors with what people call them: `u7`, `u7q` for its client at the
     /// query gate, `op` for the operator.
-    pub fn names(&self) -> impl Iterator<Item = (u16, String)> {
+    pub fn actor_names(&self) -> impl Iterator<Item = (u16, String)> {
         let seats = self.seats.iter().zip(0u16..).flat_map(|(seat, i)| {
             let id = seat.user.id();
             [(2 * i, id.to_owned()), (2 * i + 1, format!("{id}q"))]

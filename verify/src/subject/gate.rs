@@ -308,6 +308,7 @@ impl Client for AnyClient {
         match self {
             Self::Hash(client) => client.identity(now, state),
             Self::Slots(client) => client.identity(now, state),
+            Self::Quirky(client) => client.identity(now, state),
         }
     }
 }

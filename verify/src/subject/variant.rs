@@ -182,8 +182,8 @@ pub fn scripts_of(patches: &[Patch]) -> Result<Vec<(&'static Script, String)>, S
             match text.matches(patch.from).count() {
                 // A part that this script does not include.
                 0 if own.is_none() => continue,
-                1 => {
-                    *text = Cow::Owned(text.replacen(patch.from, patch.to, 1));
+                n if n == 1 || INLINED.contains(&patch.file) => {
+                    *text = Cow::Owned(text.replace(patch.from, patch.to));
                     applied += 1;
                 }
                 n => {
@@ -208,6 +208,9 @@ pub fn scripts_of(patches: &[Patch]) -> Result<Vec<(&'static Script, String)>, S
     Ok(patched.collect())
 }
 
+/// Parts that a script may contain more than once.
+const INLINED: [&str; 2] = ["lib/step.lua", "lib/bury.lua"];
+
 /// Numbers separated by single spaces, with another one in this place.
 fn replaced(text: &[u8], word: usize, number: u64) -> Bytes {
     let text = String::from_utf8_lossy(text);
@@ -227,7 +230,7 @@ mod tests {
     use super::*;
 
     const SEEN: Patch = Patch {
-        file: "lib/housekeeping.lua",
+        file: "lib/promote.lua",
         from: "  while held < capacity do",
         to: "  while held <= capacity do",
     };
