@@ -35,7 +35,7 @@ pub(super) fn idle(past: &Past) -> Finding {
     let counted =
         format!("{sessions} sessions were reclaimed, {first} to {last} s after their last use");
     let due = IDLE_S as f64;
-    if sessions == 0 || !(first <= last) {
+    if sessions == 0 || first > last {
         finding(
             Verdict::Inconclusive,
             format!("{counted}: that is no measurement."),

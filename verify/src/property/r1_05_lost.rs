@@ -110,13 +110,12 @@ impl NothingLost {
         }
         for happening in moment.happenings {
             match happening {
-                Happening::Executed { who, reply, .. } => {
+                Happening::Executed { who, reply, .. }
                     if reply
                         .error_code()
-                        .is_some_and(|code| BEYOND_REPAIR.contains(&code))
-                    {
-                        self.refused.insert(*who);
-                    }
+                        .is_some_and(|code| BEYOND_REPAIR.contains(&code)) =>
+                {
+                    self.refused.insert(*who);
                 }
                 Happening::Told { who, event } => {
                     let level = level_of(*who);

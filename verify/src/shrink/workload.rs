@@ -47,6 +47,9 @@ pub(super) fn smallest(
     }
 }
 
+/// Smaller forms of a workload, the smallest first.
+type Smaller = dyn Fn(&Scenario) -> Vec<Scenario>;
+
 /// One parameter after the other, each as far down as it goes.
 fn swarm(
     subject: &Subject,
@@ -56,7 +59,7 @@ fn swarm(
     tried: &mut u64,
 ) -> Option<(Scenario, Vec<Decision>)> {
     let mut best: Option<(Scenario, Vec<Decision>)> = None;
-    let steps: [&dyn Fn(&Scenario) -> Vec<Scenario>; 4] = [
+    let steps: [&Smaller; 4] = [
         &|s| {
             let with = |users: u16| Scenario {
                 users,

@@ -255,13 +255,11 @@ impl QuirkyClient {
                 }
                 command = command.num(EPOCH_MS + now.0 / 1_000_000);
             }
-            Quirk::LeaseInASecondStep => {
-                if !is(&command, &script::RENEW) {
-                    let text = String::from_utf8_lossy(&command.args[6]).into_owned();
-                    let mut words: Vec<&str> = text.split(' ').collect();
-                    (words[1], words[2]) = ("0", "0");
-                    command.args[6] = Bytes::from(words.join(" ").as_bytes());
-                }
+            Quirk::LeaseInASecondStep if !is(&command, &script::RENEW) => {
+                let text = String::from_utf8_lossy(&command.args[6]).into_owned();
+                let mut words: Vec<&str> = text.split(' ').collect();
+                (words[1], words[2]) = ("0", "0");
+                command.args[6] = Bytes::from(words.join(" ").as_bytes());
             }
             _ => {}
         }

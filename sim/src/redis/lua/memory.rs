@@ -17,7 +17,10 @@ const MOST: usize = 200_000;
 
 /// By state, time, script and arguments: the state afterwards, and the reply.
 #[derive(Default)]
-pub(super) struct Memory(RefCell<HashMap<u64, (State, Result<Reply, Fail>), FixedState>>);
+pub(super) struct Memory(RefCell<HashMap<u64, Known, FixedState>>);
+
+/// What a script made of the state, and answered.
+type Known = (State, Result<Reply, Fail>);
 
 impl Memory {
     pub(super) fn recall(

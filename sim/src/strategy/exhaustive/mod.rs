@@ -189,7 +189,9 @@ impl Search {
             }
             certificate.states += 1;
             let most = certificate.states > self.bounds.states;
-            if most || (certificate.states % 1_024 == 0 && !judge.goes_on(certificate.states)) {
+            if most
+                || (certificate.states.is_multiple_of(1_024) && !judge.goes_on(certificate.states))
+            {
                 return certificate;
             }
             let left = (faults, clock_steps);
