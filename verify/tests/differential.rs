@@ -21,6 +21,8 @@ use verify::real::{self, Connection, Server};
 const CONVERSATIONS: &[(&str, &str)] = &[
     ("keys", include_str!("differential/keys.txt")),
     ("strings", include_str!("differential/strings.txt")),
+    ("bits", include_str!("differential/bits.txt")),
+    ("databases", include_str!("differential/databases.txt")),
     ("hashes", include_str!("differential/hashes.txt")),
     ("lists", include_str!("differential/lists.txt")),
     ("sets", include_str!("differential/sets.txt")),
@@ -112,8 +114,26 @@ fn canonical(command: &Command, reply: Reply) -> Reply {
     let width = match command.name().to_ascii_uppercase().as_slice() {
         b"HGETALL" => 2,
         b"HKEYS" | b"HVALS" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"KEYS" => 1,
+        // Only ever asked for all there are.
+        b"HRANDFIELD" | b"ZRANDMEMBER" if command.args.len() == 4 => 2,
+        b"HRANDFIELD" | b"ZRANDMEMBER" | b"SRANDMEMBER" | b"SPOP" => 1,
+        name @ (b"HSCAN" | b"SSCAN") => {
+            let width = if name == b"HSCAN" { 2 } else { 1 };
+            let Reply::Array(mut page) = reply else {
+                return reply;
+            };
+            if let Some(items) = page.pop() {
+                page.push(sorted(items, width));
+            }
+            return Reply::Array(page);
+        }
         _ => return reply,
     };
+    sorted(reply, width)
+}
+
+/// An array with its groups of `width` items in order.
+fn sorted(reply: Reply, width: usize) -> Reply {
     match reply {
         Reply::Array(items) => {
             let mut groups: Vec<&[Reply]> = items.chunks(width).collect();
@@ -237,6 +257,12 @@ fn pool(placeholder: &str) -> &'static [&'static str] {
         ],
         "B" => &["0", "1", "(1", "2", "(2", "-inf", "+inf", "(1.5", "x", "("],
         "L" => &["-", "+", "[a", "(a", "[b", "(c", "[", "x"],
+        "O" => &["0", "1", "7", "8", "100", "4095", "-1", "x", "4294967296"],
+        "Y" => &[
+            "u8", "i8", "i16", "u63", "i64", "u1", "i5", "u64", "i65", "x",
+        ],
+        "Q" => &["0", "#1", "3", "100", "#9", "-1", "#x", "4294967296"],
+        "W" => &["WRAP", "SAT", "FAIL", "x"],
         "T" => &["4102444800", "1", "-5", "x", "4102444800000"],
         "A" => &["4102444800000", "4102444801000", "1", "x"],
         other => panic!("no pool for placeholder {other}"),

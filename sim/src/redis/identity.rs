@@ -71,7 +71,6 @@ fn mark(of: &Value, name: &[u8]) -> Option<u64> {
 impl Server {
     pub(super) fn identity_at(&self, now_us: u64, names: &dyn Names) -> u64 {
         let State {
-            db,
             sessions,
             subscriptions,
             scripts,
@@ -81,11 +80,11 @@ impl Server {
         if !scripts.is_empty() {
             now_us.hash(&mut state);
         }
-        keys(db, now_us, names).hash(&mut state);
+        self.state
+            .hash_keys(&mut state, |db| keys(db, now_us, names));
         for sha in scripts.keys() {
             state.write(sha);
         }
-        db.watches().hash(&mut state);
         let of = |sum: u64, pair: u64| sum.wrapping_add(pair);
         let sessions = sessions.iter().map(|(id, session)| {
             let session = Digest::of(session);
@@ -97,10 +96,13 @@ impl Server {
     }
 
     pub(super) fn marks_at(&self, now_us: u64, name: &[u8]) -> u64 {
-        let keys = self.state.db.iter(now_us);
-        let marks = keys.filter_map(|(key, value)| Some((key, mark(value, name)?)));
-        marks.fold(0, |sum, pair: (&Bytes, u64)| {
-            sum.wrapping_add(Digest::of(&pair))
+        let all = std::iter::once((&0, &self.state.db)).chain(&self.state.others);
+        all.fold(0, |sum, (number, db)| {
+            let keys = db.iter(now_us);
+            let marks = keys.filter_map(|(key, value)| Some((key, mark(value, name)?)));
+            marks.fold(sum, |sum, pair: (&Bytes, u64)| {
+                sum.wrapping_add(Digest::of(&pair).wrapping_add(u64::from(*number)))
+            })
         })
     }
 }

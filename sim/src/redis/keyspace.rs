@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use sluice_core::redis::Bytes;
 
@@ -22,14 +23,17 @@ pub(super) struct Entry {
     pub(super) expires: Option<i64>,
 }
 
-/// The keys of a server. Clones are O(1); the first write after a clone copies
+/// Keys with what they hold, shared between clones until one writes.
+pub(super) type Entries = Rc<BTreeMap<Bytes, Entry>>;
+
+/// The keys of one database. Clones are O(1); the first write after a clone copies
 /// the directory, and the value it touches.
 ///
 /// The public getters are for observers: they see what a client would see at
 /// `now_us` (microseconds since the Unix epoch), and change nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Keyspace {
-    entries: Rc<BTreeMap<Bytes, Entry>>,
+    entries: Entries,
     /// The server's time during the present command.
     pub(super) now_ms: i64,
     /// Who watches what, for `EXEC`; with the key's absence when it began.
@@ -196,6 +200,38 @@ impl Keyspace {
         self.changed(key);
     }
 
+    /// Changes the string in place, made at least `len` bytes long by zeros at
+    /// its end, and empty before that if the key is missing. Copies the string
+    /// if it must grow, or if somebody else holds it.
+    pub(super) fn edit_str<T>(
+        &mut self,
+        key: &super::command::Arg,
+        len: usize,
+        edit: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<T, Fail> {
+        if self.read_str(key)?.is_none() {
+            let value = Value::Str(Bytes::default());
+            let entry = Entry {
+                value,
+                expires: None,
+            };
+            Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
+        }
+        let entry = Rc::make_mut(&mut self.entries).get_mut(&**key);
+        let Some(Value::Str(text)) = entry.map(|entry| &mut entry.value) else {
+            return Err(Fail::WRONG_TYPE);
+        };
+        if text.len() < len || Arc::get_mut(text).is_none() {
+            let mut copy = Vec::with_capacity(len.max(text.len()));
+            copy.extend_from_slice(text);
+            copy.resize(len.max(text.len()), 0);
+            *text = Bytes::from(copy);
+        }
+        let out = edit(Arc::get_mut(text).expect("it was copied if it was shared"));
+        self.changed(key);
+        Ok(out)
+    }
+
     /// Puts a value there, whatever was there before.
     pub(super) fn put(&mut self, key: Bytes, value: Value, expires: Option<i64>) {
         self.changed(&key);
@@ -265,6 +301,29 @@ impl Keyspace {
             }
         }
         self.entries = Rc::default();
+    }
+
+    /// Whether there is nothing in it, nor anything to remember.
+    pub(super) fn is_blank(&self) -> bool {
+        self.entries.is_empty() && self.watched.is_empty() && self.dirty.is_empty()
+    }
+
+    /// Exchanges the keys with others, which are returned. Watches stay: they
+    /// are on names, and every key that came or went has changed.
+    pub(super) fn exchange(&mut self, entries: Entries) -> Entries {
+        let old = std::mem::replace(&mut self.entries, entries);
+        if !self.watched.is_empty() {
+            let keys: Vec<Bytes> = old.keys().chain(self.entries.keys()).cloned().collect();
+            for key in keys {
+                self.changed(&key);
+            }
+        }
+        old
+    }
+
+    /// Takes all keys out.
+    pub(super) fn take(&mut self) -> Entries {
+        std::mem::take(&mut self.entries)
     }
 
     /// The same keys, with nobody watching.

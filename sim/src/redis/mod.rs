@@ -70,6 +70,22 @@ impl Version {
         }
     }
 
+    /// Whether `BITCOUNT` and `BITPOS` read all arguments before they look for
+    /// the key.
+    const fn bit_arguments_first(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// Whether small lists and sets have the compact encoding too.
+    const fn short_lists(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// The name of the compact encoding.
+    const fn compact_encoding(self) -> &'static str {
+        "listpack"
+    }
+
     const fn rank_with_score(self) -> bool {
         match self {
             Self::V7_0 => false,
@@ -99,7 +115,13 @@ const MAX_FINDINGS: usize = 256;
 /// All that a server knows.
 #[derive(Clone, Default)]
 struct State {
+    /// The database in use: 0 between commands.
     db: Keyspace,
+    /// Which database is in use.
+    selected: u8,
+    /// Those not in use, as far as there is something in them. While another
+    /// than 0 is in use, 0 is in its place.
+    others: BTreeMap<u8, Keyspace>,
     version: Version,
     now_us: u64,
     sessions: BTreeMap<SessionId, Session>,
@@ -108,6 +130,21 @@ struct State {
     replies: Replies,
     undeclared: Vec<Undeclared>,
     commands: u64,
+}
+
+impl State {
+    /// Feeds all databases and who watches them to a hasher. That a database
+    /// was used and is empty again makes no difference.
+    fn hash_keys(&self, hasher: &mut impl Hasher, keys: impl Fn(&Keyspace) -> u64) {
+        keys(&self.db).hash(hasher);
+        self.db.watches().hash(hasher);
+        for (number, db) in &self.others {
+            let digest = keys(db);
+            if digest != 0 || db.watches() != (&[], &[]) {
+                (number, digest, db.watches()).hash(hasher);
+            }
+        }
+    }
 }
 
 /// Replies that are made once and shared.
@@ -163,6 +200,20 @@ impl Server {
         self.state.now_us = now_us;
         self.state.db.now_ms = (now_us / 1000) as i64;
         self.state.commands += 1;
+        let sessions = &self.state.sessions;
+        let db = sessions.get(&session).map_or(0, |session| session.db);
+        self.state.select(db);
+        let reply = self.perform(engine, session, command);
+        let selected = self.state.selected;
+        if selected != db {
+            self.edit_session(session, |session| session.db = selected);
+        }
+        self.state.select(0);
+        reply
+    }
+
+    /// Executes a command at the time, and in the database, that are set.
+    fn perform(&mut self, engine: &Engine, session: SessionId, command: &Command) -> Reply {
         let args = &command.args;
         let mut few = [Arg::Plain(&[]); 16];
         if let Some(few) = few.get_mut(..args.len()) {
@@ -215,7 +266,7 @@ impl Server {
     /// The session's connection is gone: so are its transaction, watches and
     /// subscriptions.
     pub fn disconnect(&mut self, session: SessionId) {
-        self.state.db.unwatch(session);
+        self.state.unwatch(session);
         self.state.subscriptions.forget(session);
         self.state.sessions.remove(&session);
     }
@@ -235,23 +286,35 @@ impl Server {
     /// unless `keep_data` (persistence that lost nothing) all keys are.
     pub fn restart(&mut self, keep_data: bool) {
         let state = &mut *self.state;
-        let db = if keep_data {
-            state.db.without_watches()
-        } else {
-            Keyspace::default()
-        };
+        let (mut db, mut others) = (Keyspace::default(), BTreeMap::new());
+        if keep_data {
+            db = state.db.without_watches();
+            let kept = state.others.iter();
+            others = kept.map(|(n, db)| (*n, db.without_watches())).collect();
+        }
         *state = State {
             db,
+            others,
             version: state.version,
             undeclared: std::mem::take(&mut state.undeclared),
             ..State::default()
         };
     }
 
-    /// The keys, for observers.
+    /// The keys of database 0, for observers.
     #[must_use]
     pub fn keyspace(&self) -> &Keyspace {
         &self.state.db
+    }
+
+    /// The keys of any of the sixteen databases, for observers; `None` if there
+    /// are none.
+    #[must_use]
+    pub fn database(&self, number: u8) -> Option<&Keyspace> {
+        match number {
+            0 => Some(&self.state.db),
+            number => self.state.others.get(&number),
+        }
     }
 
     /// Keys that scripts have used without declaring them, since the server
@@ -281,8 +344,7 @@ impl Server {
     /// Feeds the logical state to a hasher; see [`Server::digest`].
     pub fn hash_state(&self, hasher: &mut impl Hasher) {
         let state = &self.state;
-        state.db.digest(state.now_us).hash(hasher);
-        state.db.watches().hash(hasher);
+        state.hash_keys(hasher, |db| db.digest(state.now_us));
         for sha in state.scripts.keys() {
             hasher.write(sha);
         }

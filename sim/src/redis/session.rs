@@ -13,6 +13,8 @@ use crate::store::Names;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Session {
     pub(super) name: Option<Bytes>,
+    /// The database that its commands see.
+    pub(super) db: u8,
     /// The open transaction.
     pub(super) queue: Option<Vec<Command>>,
     /// A queued command was refused: `EXEC` will be too.

@@ -3,6 +3,7 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::keys::{page, pattern_of};
+use super::sets::{random_count, some_of};
 use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
 use crate::redis::extended::Extended;
@@ -146,6 +147,24 @@ pub(super) fn hincrbyfloat(state: &mut State, args: &[Arg]) -> Out {
     hash.insert(args[2].shared(), text.clone());
     state.db.changed(&args[1]);
     Ok(Reply::Bulk(text))
+}
+
+pub(super) fn hrandfield(state: &mut State, args: &[Arg]) -> Out {
+    let (count, values) = random_count(&args[2..], "WITHVALUES")?;
+    let Some(hash) = state.db.read::<Hash>(&args[1])? else {
+        return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
+    };
+    let Some(count) = count else {
+        return Ok(bulk(hash.iter().next().map(|(field, _)| field)));
+    };
+    let mut out = Vec::new();
+    for (field, value) in some_of(hash.iter(), count) {
+        out.push(Reply::Bulk(field.clone()));
+        if values {
+            out.push(Reply::Bulk(value.clone()));
+        }
+    }
+    Ok(Reply::Array(out))
 }
 
 pub(super) fn hscan(state: &mut State, args: &[Arg]) -> Out {

@@ -159,16 +159,6 @@ pub(super) fn dbsize(state: &mut State, _args: &[Arg]) -> Out {
     int(state.db.len())
 }
 
-pub(super) fn flush(state: &mut State, args: &[Arg]) -> Out {
-    match &args[1..] {
-        [] => {}
-        [mode] if mode.is("SYNC") || mode.is("ASYNC") => {}
-        _ => return Err(Fail::SYNTAX),
-    }
-    state.db.clear();
-    Ok(state.replies.ok())
-}
-
 pub(super) fn rename(state: &mut State, args: &[Arg]) -> Out {
     move_key(state, &args[1], &args[2], true)?;
     Ok(state.replies.ok())
@@ -192,29 +182,6 @@ fn move_key(state: &mut State, from: &Arg, to: &Arg, replace: bool) -> Result<bo
         state.db.put(to.shared(), entry.value, entry.expires);
     }
     Ok(true)
-}
-
-pub(super) fn copy(state: &mut State, args: &[Arg]) -> Out {
-    let mut replace = false;
-    for option in &args[3..] {
-        if !option.is("REPLACE") {
-            return Err(Fail::SYNTAX);
-        }
-        replace = true;
-    }
-    if *args[1] == *args[2] {
-        return Err(Fail::fixed(
-            "ERR source and destination objects are the same",
-        ));
-    }
-    let Some(entry) = state.db.entry(&args[1]).cloned() else {
-        return int(0);
-    };
-    if !replace && state.db.exists(&args[2]) {
-        return int(0);
-    }
-    state.db.put(args[2].shared(), entry.value, entry.expires);
-    int(1)
 }
 
 /// The filter of the `SCAN` family.

@@ -303,3 +303,48 @@ fn transfer(state: &mut State, from: &Arg, to: &Arg, from_left: bool, to_left: b
     state.db.shrunk::<List>(from);
     Ok(Reply::Bulk(item))
 }
+
+/// `numkeys key … word [COUNT n]`, as the commands that pop from the first of
+/// several keys have it: the keys, the word, and the count.
+pub(super) fn pop_of_many<'a, 'b>(
+    args: &'a [Arg<'b>],
+) -> Result<(&'a [Arg<'b>], &'a Arg<'b>, &'a [Arg<'b>]), Fail> {
+    let count = at_least_one(&args[0], "ERR numkeys should be greater than 0")?;
+    let (keys, rest) = args[1..].split_at_checked(count).ok_or(Fail::SYNTAX)?;
+    let (word, rest) = rest.split_first().ok_or(Fail::SYNTAX)?;
+    Ok((keys, word, rest))
+}
+
+/// The `COUNT` of such a command.
+pub(super) fn pop_of_many_count(options: &[Arg]) -> Result<usize, Fail> {
+    match options {
+        [] => Ok(1),
+        [word, count, rest @ ..] if word.is("COUNT") => {
+            let count = at_least_one(count, "ERR count should be greater than 0")?;
+            rest.is_empty().then_some(count).ok_or(Fail::SYNTAX)
+        }
+        _ => Err(Fail::SYNTAX),
+    }
+}
+
+/// A number that is not less than one.
+pub(super) fn at_least_one(arg: &Arg, text: &'static str) -> Result<usize, Fail> {
+    let value = arg.int().ok().and_then(|value| usize::try_from(value).ok());
+    value.filter(|value| *value > 0).ok_or(Fail::fixed(text))
+}
+
+pub(super) fn lmpop(state: &mut State, args: &[Arg]) -> Out {
+    let (keys, word, options) = pop_of_many(&args[1..])?;
+    let left = side(word)?;
+    let count = pop_of_many_count(options)?;
+    for key in keys {
+        let Some(list) = state.db.edit::<List>(key)? else {
+            continue;
+        };
+        let popped = (0..count.min(list.len())).filter_map(|_| pop_one(list, left));
+        let popped = Reply::Array(popped.map(Reply::Bulk).collect());
+        state.db.shrunk::<List>(key);
+        return Ok(Reply::Array(vec![Reply::Bulk(key.shared()), popped]));
+    }
+    Ok(Reply::Nil)
+}

@@ -5,18 +5,25 @@
 //! have a shape of their own and cannot be called from scripts or, most of
 //! them, queued.
 
+mod bitfield;
+mod bits;
+mod databases;
 mod hashes;
 mod keys;
+mod lcs;
 mod lists;
+mod object;
 mod pubsub;
 mod scripts;
 mod server;
 mod sets;
+mod sort;
 mod strings;
 mod table;
 mod touch;
 mod transactions;
 mod zranges;
+mod zsetops;
 mod zsets;
 
 use std::borrow::Cow;

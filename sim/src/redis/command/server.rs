@@ -26,14 +26,6 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
     ]))
 }
 
-pub(super) fn select(state: &mut State, args: &[Arg]) -> Out {
-    match args[1].int() {
-        Ok(0) => Ok(state.replies.ok()),
-        Ok(_) => Err(Fail::fixed("ERR DB index is out of range")),
-        Err(_) => Err(Fail::fixed("ERR value is not an integer or out of range")),
-    }
-}
-
 /// There are no replicas: nobody has acknowledged anything.
 pub(super) fn wait(_: &mut State, args: &[Arg]) -> Out {
     args[1].int()?;
@@ -47,15 +39,17 @@ pub(super) fn wait(_: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn info(state: &mut State, _: &[Arg]) -> Out {
-    let text = format!(
+    let mut text = format!(
         "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\n\r\n\
          # Stats\r\ntotal_commands_processed:{}\r\n\r\n\
          # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
-         # Keyspace\r\ndb0:keys={}\r\n",
+         # Keyspace\r\n",
         state.version.text(),
         state.commands,
-        state.db.len(),
     );
+    for (number, keys) in super::databases::sizes(state) {
+        text.push_str(&format!("db{number}:keys={keys}\r\n"));
+    }
     Ok(Reply::bulk(text))
 }
 
@@ -66,6 +60,7 @@ pub(super) fn quit(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) ->
 
 pub(super) fn reset(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
     server.disconnect(id);
+    server.state.select(0);
     Ok(Reply::Status(Bytes::from(&b"RESET"[..])))
 }
 
@@ -144,7 +139,7 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
 /// The parameters that clients and suites ask for.
 const CONFIG: &[(&str, &str)] = &[
     ("appendonly", "no"),
-    ("databases", "1"),
+    ("databases", "16"),
     ("maxmemory", "0"),
     ("maxmemory-policy", "noeviction"),
     ("notify-keyspace-events", ""),

@@ -5,10 +5,11 @@
 //! on which is made must be found by asking the chooser, not by chance.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::lists::pop_count;
+use super::lists::{at_least_one, pop_count};
 use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
 use crate::redis::value::{Set, Value};
@@ -106,28 +107,57 @@ pub(super) fn spop(state: &mut State, args: &[Arg]) -> Out {
     })
 }
 
+/// The count of a command that picks members at random, and whether the word
+/// that asks for more than their names follows it.
+pub(super) fn random_count(args: &[Arg], more: &str) -> Result<(Option<i64>, bool), Fail> {
+    let Some(count) = args.first() else {
+        return Ok((None, false));
+    };
+    let count = count.int()?;
+    if count == i64::MIN {
+        return Err(Fail::fixed(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    match &args[1..] {
+        [] => Ok((Some(count), false)),
+        [word] if word.is(more) => {
+            let far = !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count);
+            if far {
+                return Err(Fail::fixed("ERR value is out of range"));
+            }
+            Ok((Some(count), true))
+        }
+        _ => Err(Fail::SYNTAX),
+    }
+}
+
+/// So many items, each once; if negative, exactly so many, over and over (but
+/// not more than a server could send).
+pub(super) fn some_of<T: Clone>(items: impl Iterator<Item = T>, count: i64) -> Vec<T> {
+    const MOST: u64 = 1 << 24;
+    let wanted = count.unsigned_abs();
+    if count >= 0 {
+        return items
+            .take(usize::try_from(wanted).unwrap_or(usize::MAX))
+            .collect();
+    }
+    let all: Vec<T> = items.collect();
+    let wanted = wanted.min(MOST) as usize;
+    all.into_iter().cycle().take(wanted).collect()
+}
+
 pub(super) fn srandmember(state: &mut State, args: &[Arg]) -> Out {
     if args.len() > 3 {
         return Err(Fail::SYNTAX);
     }
-    let count = match args.get(2) {
-        Some(count) => Some(count.int()?),
-        None => None,
-    };
-    if count.is_some_and(|count| count < -(i64::MAX / 2)) {
-        return Err(Fail::fixed("ERR value is out of range"));
-    }
+    let (count, _) = random_count(&args[2..], "")?;
     let Some(set) = state.db.read::<Set>(&args[1])? else {
         return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
     };
     Ok(match count {
         None => bulk(set.iter().next()),
-        Some(count) if count >= 0 => replies(set.iter().take(count as usize)),
-        Some(count) => {
-            let all: Vec<&Bytes> = set.iter().collect();
-            let wanted = count.unsigned_abs().min(1 << 24) as usize;
-            replies(all.iter().copied().cycle().take(wanted))
-        }
+        Some(count) => replies(some_of(set.iter(), count).into_iter()),
     })
 }
 
@@ -138,19 +168,59 @@ enum Algebra {
     Difference,
 }
 
-fn combine(state: &mut State, keys: &[Arg], how: Algebra) -> Result<BTreeSet<Bytes>, Fail> {
-    let mut sets: Vec<BTreeSet<Bytes>> = Vec::with_capacity(keys.len());
+/// The sets themselves, shared with the keyspace; empty where there is no key.
+fn sources(state: &mut State, keys: &[Arg]) -> Result<Vec<Rc<Set>>, Fail> {
+    let mut found = Vec::with_capacity(keys.len());
     for key in keys {
-        let set = state.db.read::<Set>(key)?;
-        sets.push(set.into_iter().flat_map(Set::iter).cloned().collect());
+        found.push(match state.db.entry(key).map(|entry| &entry.value) {
+            None => Rc::default(),
+            Some(Value::Set(set)) => set.clone(),
+            Some(_) => return Err(Fail::WRONG_TYPE),
+        });
     }
-    let mut sets = sets.into_iter();
-    let first = sets.next().unwrap_or_default();
-    Ok(sets.fold(first, |sum, set| match how {
-        Algebra::Union => sum.union(&set).cloned().collect(),
-        Algebra::Intersection => sum.intersection(&set).cloned().collect(),
-        Algebra::Difference => sum.difference(&set).cloned().collect(),
-    }))
+    Ok(found)
+}
+
+/// What all have in common, in byte order: the smallest is gone through, and
+/// looked for in the others.
+fn common(sets: &[Rc<Set>]) -> impl Iterator<Item = &Bytes> {
+    let smallest = sets.iter().min_by_key(|set| set.len());
+    let members = smallest.into_iter().flat_map(|set| set.iter());
+    members.filter(|member| sets.iter().all(|set| set.contains(member)))
+}
+
+fn combine(state: &mut State, keys: &[Arg], how: Algebra) -> Result<BTreeSet<Bytes>, Fail> {
+    let sets = sources(state, keys)?;
+    Ok(match how {
+        Algebra::Union => sets.iter().flat_map(|set| set.iter()).cloned().collect(),
+        Algebra::Intersection => common(&sets).cloned().collect(),
+        Algebra::Difference => {
+            let members = sets[0].iter();
+            let only = members.filter(|member| !sets[1..].iter().any(|set| set.contains(member)));
+            only.cloned().collect()
+        }
+    })
+}
+
+pub(super) fn sintercard(state: &mut State, args: &[Arg]) -> Out {
+    let count = at_least_one(&args[1], "ERR numkeys should be greater than 0")?;
+    let split = args[2..].split_at_checked(count);
+    let (keys, mut options) = split.ok_or(Fail::fixed(
+        "ERR Number of keys can't be greater than number of args",
+    ))?;
+    let mut limit = 0;
+    while let [word, rest @ ..] = options {
+        let (value, rest) = rest.split_first().ok_or(Fail::SYNTAX)?;
+        if !word.is("LIMIT") {
+            return Err(Fail::SYNTAX);
+        }
+        let value = value.int().ok().and_then(|n| usize::try_from(n).ok());
+        limit = value.ok_or(Fail::fixed("ERR LIMIT can't be negative"))?;
+        options = rest;
+    }
+    let sets = sources(state, keys)?;
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    int(common(&sets).take(limit).count())
 }
 
 fn combined(state: &mut State, args: &[Arg], how: Algebra) -> Out {

@@ -9,7 +9,7 @@ use crate::redis::extended::Extended;
 use crate::redis::value::Value;
 
 /// Redis's limit for one string.
-const MAX_STRING: usize = 512 * 1024 * 1024;
+pub(super) const MAX_STRING: usize = 512 * 1024 * 1024;
 
 pub(super) fn get(state: &mut State, args: &[Arg]) -> Out {
     Ok(bulk(state.db.read_str(&args[1])?))
@@ -233,9 +233,7 @@ pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
 pub(super) fn append(state: &mut State, args: &[Arg]) -> Out {
     let text = match state.db.read_str(&args[1])? {
         Some(old) if old.len() + args[2].len() > MAX_STRING => {
-            return Err(Fail::fixed(
-                "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-            ));
+            return Err(TOO_LONG);
         }
         Some(old) => Bytes::from([&**old, &*args[2]].concat()),
         None => args[2].shared(),
@@ -243,6 +241,26 @@ pub(super) fn append(state: &mut State, args: &[Arg]) -> Out {
     let len = text.len();
     state.db.write_str(&args[1], text);
     int(len)
+}
+
+const TOO_LONG: Fail = Fail::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+
+pub(super) fn setrange(state: &mut State, args: &[Arg]) -> Out {
+    let start =
+        usize::try_from(args[2].int()?).map_err(|_| Fail::fixed("ERR offset is out of range"))?;
+    let len = state.db.read_str(&args[1])?.map_or(0, |text| text.len());
+    let part = &args[3];
+    if part.is_empty() {
+        return int(len);
+    }
+    let end = start.saturating_add(part.len());
+    if end > MAX_STRING {
+        return Err(TOO_LONG);
+    }
+    state.db.edit_str(&args[1], end, |text| {
+        text[start..end].copy_from_slice(part);
+        Reply::Int(text.len() as i64)
+    })
 }
 
 pub(super) fn strlen(state: &mut State, args: &[Arg]) -> Out {

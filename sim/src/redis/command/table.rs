@@ -1,11 +1,13 @@
 //! The table of commands: name, arity, keys, function.
 
+use std::ops::Deref;
+
 use sluice_core::redis::Reply;
 
-use super::super::{Server, SessionId, State, lua::Engine};
+use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, hashes, keys, lists, pubsub, scripts, server, sets, strings, transactions, zranges,
-    zsets,
+    Arg, Out, bitfield, bits, databases, hashes, keys, lcs, lists, object, pubsub, scripts, server,
+    sets, sort, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -18,6 +20,49 @@ pub(crate) enum Keys {
         last: isize,
         step: usize,
     },
+    /// A count at `at` and so many keys after it; the first argument too if it
+    /// is where the result goes.
+    Counted {
+        at: usize,
+        stored: bool,
+    },
+    /// The first argument, and what follows the last `STORE`.
+    Sorted,
+}
+
+impl Keys {
+    /// Shows each key among the arguments (the name is the first of them).
+    pub(crate) fn each<A: Deref<Target = [u8]>>(self, args: &[A], mut visit: impl FnMut(&A)) {
+        match self {
+            Self::None => {}
+            Self::At { first, last, step } => {
+                let last = if last < 0 {
+                    args.len().saturating_add_signed(last)
+                } else {
+                    last as usize
+                };
+                let keys = args.iter().take(last + 1).skip(first).step_by(step);
+                keys.for_each(visit);
+            }
+            Self::Counted { at, stored } => {
+                if stored {
+                    args.iter().skip(1).take(1).for_each(&mut visit);
+                }
+                let count = args.get(at).and_then(|count| number::parse_i64(count));
+                let count = count.and_then(|count| usize::try_from(count).ok());
+                let keys = args.iter().skip(at + 1).take(count.unwrap_or(0));
+                keys.for_each(visit);
+            }
+            Self::Sorted => {
+                args.iter().skip(1).take(1).for_each(&mut visit);
+                let store = args
+                    .iter()
+                    .rposition(|arg| arg.eq_ignore_ascii_case(b"store"));
+                let key = store.and_then(|at| args.get(at + 1));
+                key.into_iter().for_each(visit);
+            }
+        }
+    }
 }
 
 /// What a command needs to run.
@@ -125,6 +170,25 @@ const ALL: Keys = Keys::At {
     last: -1,
     step: 1,
 };
+const SECOND: Keys = Keys::At {
+    first: 2,
+    last: 2,
+    step: 1,
+};
+const REST: Keys = Keys::At {
+    first: 2,
+    last: -1,
+    step: 1,
+};
+const COUNTED: Keys = Keys::Counted {
+    at: 1,
+    stored: false,
+};
+const STORED: Keys = Keys::Counted {
+    at: 2,
+    stored: true,
+};
+const SORTED: Keys = Keys::Sorted;
 const PAIRS: Keys = Keys::At {
     first: 1,
     last: -1,
@@ -148,10 +212,15 @@ macro_rules! table {
 /// In the order of names.
 const TABLE: &[Spec] = table! {
     Data "append" 3 w ONE strings::append;
+    Data "bitcount" -2 r ONE bits::bitcount;
+    Data "bitfield" -2 w ONE bitfield::bitfield;
+    Data "bitfield_ro" -2 r ONE bitfield::bitfield_ro;
+    Data "bitop" -4 w REST bits::bitop;
+    Data "bitpos" -3 r ONE bits::bitpos;
     Session "client" -2 r NO server::client;
     Session "command" -1 r NO server::command;
     Session "config" -2 r NO server::config;
-    Data "copy" -3 w TWO keys::copy;
+    Data "copy" -3 w TWO databases::copy;
     Data "dbsize" 1 r NO keys::dbsize;
     Data "decr" 2 w ONE strings::decr;
     Data "decrby" 3 w ONE strings::decrby;
@@ -167,9 +236,10 @@ const TABLE: &[Spec] = table! {
     Data "expire" -3 w ONE keys::expire;
     Data "expireat" -3 w ONE keys::expireat;
     Data "expiretime" 2 r ONE keys::expiretime;
-    Data "flushall" -1 w NO keys::flush;
-    Data "flushdb" -1 w NO keys::flush;
+    Data "flushall" -1 w NO databases::flushall;
+    Data "flushdb" -1 w NO databases::flushdb;
     Data "get" 2 r ONE strings::get;
+    Data "getbit" 3 r ONE bits::getbit;
     Data "getdel" 2 w ONE strings::getdel;
     Data "getex" -2 w ONE strings::getex;
     Data "getrange" 4 r ONE strings::getrange;
@@ -185,6 +255,7 @@ const TABLE: &[Spec] = table! {
     Data "hlen" 2 r ONE hashes::hlen;
     Data "hmget" -3 r ONE hashes::hmget;
     Data "hmset" -4 w ONE hashes::hmset;
+    Data "hrandfield" -2 r ONE hashes::hrandfield;
     Data "hscan" -3 r ONE hashes::hscan;
     Data "hset" -4 w ONE hashes::hset;
     Data "hsetnx" 4 w ONE hashes::hsetnx;
@@ -195,10 +266,12 @@ const TABLE: &[Spec] = table! {
     Data "incrbyfloat" 3 w ONE strings::incrbyfloat;
     Data "info" -1 r NO server::info;
     Data "keys" 2 r NO keys::keys;
+    Data "lcs" -3 r TWO lcs::lcs;
     Data "lindex" 3 r ONE lists::lindex;
     Data "linsert" 5 w ONE lists::linsert;
     Data "llen" 2 r ONE lists::llen;
     Data "lmove" 5 w TWO lists::lmove;
+    Data "lmpop" -4 w COUNTED lists::lmpop;
     Data "lpop" -2 w ONE lists::lpop;
     Data "lpos" -3 r ONE lists::lpos;
     Data "lpush" -3 w ONE lists::lpush;
@@ -208,9 +281,11 @@ const TABLE: &[Spec] = table! {
     Data "lset" 4 w ONE lists::lset;
     Data "ltrim" 4 w ONE lists::ltrim;
     Data "mget" -2 r ALL strings::mget;
+    Data "move" 3 w ONE databases::move_key;
     Data "mset" -3 w PAIRS strings::mset;
     Data "msetnx" -3 w PAIRS strings::msetnx;
     Session "multi" 1 r NO transactions::multi;
+    Data "object" -2 r SECOND object::object;
     Data "persist" 2 w ONE keys::persist;
     Data "pexpire" -3 w ONE keys::pexpire;
     Data "pexpireat" -3 w ONE keys::pexpireat;
@@ -237,16 +312,21 @@ const TABLE: &[Spec] = table! {
     Session "script" -2 r NO scripts::script;
     Data "sdiff" -2 r ALL sets::sdiff;
     Data "sdiffstore" -3 w ALL sets::sdiffstore;
-    Data "select" 2 r NO server::select;
+    Data "select" 2 r NO databases::select;
     Data "set" -3 w ONE strings::set;
+    Data "setbit" 4 w ONE bits::setbit;
     Data "setex" 4 w ONE strings::setex;
     Data "setnx" 3 w ONE strings::setnx;
+    Data "setrange" 4 w ONE strings::setrange;
     Data "sinter" -2 r ALL sets::sinter;
+    Data "sintercard" -3 r COUNTED sets::sintercard;
     Data "sinterstore" -3 w ALL sets::sinterstore;
     Data "sismember" 3 r ONE sets::sismember;
     Data "smembers" 2 r ONE sets::smembers;
     Data "smismember" -3 r ONE sets::smismember;
     Data "smove" 4 w TWO sets::smove;
+    Data "sort" -2 w SORTED sort::sort;
+    Data "sort_ro" -2 r SORTED sort::sort_ro;
     Data "spop" -2 w ONE sets::spop;
     Data "srandmember" -2 r ONE sets::srandmember;
     Data "srem" -3 w ONE sets::srem;
@@ -256,6 +336,7 @@ const TABLE: &[Spec] = table! {
     Data "substr" 4 r ONE strings::getrange;
     Data "sunion" -2 r ALL sets::sunion;
     Data "sunionstore" -3 w ALL sets::sunionstore;
+    Data "swapdb" 3 w NO databases::swapdb;
     Data "time" 1 r NO server::time;
     Data "touch" -2 r ALL keys::exists;
     Data "ttl" 2 r ONE keys::ttl;
@@ -268,14 +349,22 @@ const TABLE: &[Spec] = table! {
     Data "zadd" -4 w ONE zsets::zadd;
     Data "zcard" 2 r ONE zsets::zcard;
     Data "zcount" 4 r ONE zranges::zcount;
+    Data "zdiff" -3 r COUNTED zsetops::zdiff;
+    Data "zdiffstore" -4 w STORED zsetops::zdiffstore;
     Data "zincrby" 4 w ONE zsets::zincrby;
+    Data "zinter" -3 r COUNTED zsetops::zinter;
+    Data "zintercard" -3 r COUNTED zsetops::zintercard;
+    Data "zinterstore" -4 w STORED zsetops::zinterstore;
     Data "zlexcount" 4 r ONE zranges::zlexcount;
+    Data "zmpop" -4 w COUNTED zsets::zmpop;
     Data "zmscore" -3 r ONE zsets::zmscore;
     Data "zpopmax" -2 w ONE zsets::zpopmax;
     Data "zpopmin" -2 w ONE zsets::zpopmin;
+    Data "zrandmember" -2 r ONE zsets::zrandmember;
     Data "zrange" -4 r ONE zranges::zrange;
     Data "zrangebylex" -4 r ONE zranges::zrangebylex;
     Data "zrangebyscore" -4 r ONE zranges::zrangebyscore;
+    Data "zrangestore" -5 w TWO zranges::zrangestore;
     Data "zrank" -3 r ONE zsets::zrank;
     Data "zrem" -3 w ONE zsets::zrem;
     Data "zremrangebylex" 4 w ONE zranges::zremrangebylex;
@@ -287,6 +376,8 @@ const TABLE: &[Spec] = table! {
     Data "zrevrank" -3 r ONE zsets::zrevrank;
     Data "zscan" -3 r ONE keys::zscan;
     Data "zscore" 3 r ONE zsets::zscore;
+    Data "zunion" -3 r COUNTED zsetops::zunion;
+    Data "zunionstore" -4 w STORED zsetops::zunionstore;
 };
 
 #[cfg(test)]
@@ -302,5 +393,27 @@ mod tests {
         );
         assert!(lookup(b"nosuch").is_none());
         assert!(lookup(&[b'x'; 100]).is_none());
+    }
+
+    #[test]
+    fn keys_are_found_wherever_they_stand() {
+        let keys = |line: &str| {
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let mut found = Vec::new();
+            let spec = lookup(args[0]).expect("a command");
+            spec.keys.each(&args, |key| {
+                found.push(String::from_utf8_lossy(key).into_owned())
+            });
+            found.join(" ")
+        };
+        assert_eq!(keys("zunionstore d 2 a b WEIGHTS 1 2"), "d a b");
+        assert_eq!(keys("sintercard 2 a b LIMIT 1"), "a b");
+        assert_eq!(keys("lmpop 9 a LEFT"), "a LEFT");
+        assert_eq!(keys("lmpop x a LEFT"), "");
+        assert_eq!(keys("sort l BY w* STORE d"), "l d");
+        assert_eq!(keys("object HELP"), "");
+        assert_eq!(keys("object encoding k"), "k");
+        assert_eq!(keys("bitop NOT d s"), "d s");
+        assert_eq!(keys("mset a 1 b 2"), "a b");
     }
 }

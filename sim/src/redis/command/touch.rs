@@ -42,19 +42,17 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
             ..Touch::default()
         },
         ("time" | "ping" | "echo", _) => Touch::default(),
-        (_, Keys::At { first, last, step }) => {
-            let last = match usize::try_from(last) {
-                Ok(last) => last,
-                Err(_) => args.len().saturating_add_signed(last),
-            };
-            let mut keys = args.iter().take(last + 1).skip(first).step_by(step);
+        // Its patterns name keys that cannot be known before.
+        ("sort" | "sort_ro", _) | (_, Keys::None) => ALL,
+        (_, keys) => {
+            let mut all = 0;
+            keys.each(args, |key| all |= key_bit(key));
             Touch {
-                keys: bits(&mut keys),
+                keys: all,
                 writes: spec.write,
                 ..Touch::default()
             }
         }
-        (_, Keys::None) => ALL,
     }
 }
 

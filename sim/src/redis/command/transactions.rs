@@ -8,7 +8,7 @@ use crate::redis::{Server, SessionId};
 
 impl Server {
     /// Changes what is remembered of a session, and forgets what is plain.
-    pub(super) fn edit_session<T>(
+    pub(in crate::redis) fn edit_session<T>(
         &mut self,
         id: SessionId,
         edit: impl FnOnce(&mut super::super::session::Session) -> T,
@@ -40,7 +40,7 @@ pub(super) fn discard(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg])
         return Err(Fail::fixed("ERR DISCARD without MULTI"));
     }
     server.end_transaction(id);
-    server.state.db.unwatch(id);
+    server.state.unwatch(id);
     Ok(server.state.replies.ok())
 }
 
@@ -59,7 +59,7 @@ pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg
         return Err(Fail::fixed("ERR EXEC without MULTI"));
     }
     let (queue, broken) = server.end_transaction(id);
-    let dirty = server.state.db.unwatch(id);
+    let dirty = server.state.unwatch(id);
     if broken {
         return Err(Fail::fixed(
             "EXECABORT Transaction discarded because of previous errors.",
@@ -68,10 +68,9 @@ pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg
     if dirty {
         return Ok(Reply::Nil);
     }
-    let now_us = server.state.now_us;
     let replies = queue
         .iter()
-        .map(|command| server.execute(engine, now_us, id, command));
+        .map(|command| server.perform(engine, id, command));
     Ok(Reply::Array(replies.collect()))
 }
 
@@ -86,6 +85,6 @@ pub(super) fn watch(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
 }
 
 pub(super) fn unwatch(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
-    server.state.db.unwatch(id);
+    server.state.unwatch(id);
     Ok(server.state.replies.ok())
 }

@@ -7,7 +7,7 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::lists::clip;
 use super::{Arg, Fail, Out, int, score};
-use crate::redis::value::ZSet;
+use crate::redis::value::{Typed as _, ZSet};
 use crate::redis::{State, Version, number};
 
 const NOT_SCORES: Fail = Fail::fixed("ERR min or max is not a float");
@@ -140,14 +140,19 @@ struct Query<'a> {
 }
 
 /// Reads `key low high` and the options that the command allows.
-fn query<'a>(args: &[Arg<'a>], fixed: Option<By>, reverse: bool) -> Result<Query<'a>, Fail> {
+fn query<'a>(
+    args: &[Arg<'a>],
+    fixed: Option<By>,
+    reverse: bool,
+    storing: bool,
+) -> Result<Query<'a>, Fail> {
     let mut by = fixed.unwrap_or(By::Rank);
     let (mut reverse, mut scores, mut limit) = (reverse, false, None);
     let free = fixed.is_none();
     let mut rest = &args[4..];
     while let [word, after @ ..] = rest {
         rest = after;
-        if word.is("WITHSCORES") {
+        if !storing && word.is("WITHSCORES") {
             scores = true;
         } else if word.is("LIMIT") && after.len() >= 2 {
             limit = Some((after[0].int()?, after[1].int()?));
@@ -210,7 +215,7 @@ fn select<'a>(zset: &'a ZSet, query: &Query) -> Vec<(&'a Bytes, f64)> {
 }
 
 fn range(state: &mut State, args: &[Arg], by: Option<By>, reverse: bool) -> Out {
-    let query = query(args, by, reverse)?;
+    let query = query(args, by, reverse, false)?;
     let version = state.version;
     let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
         return Ok(Reply::Array(Vec::new()));
@@ -218,7 +223,34 @@ fn range(state: &mut State, args: &[Arg], by: Option<By>, reverse: bool) -> Out 
     Ok(listing(select(zset, &query), query.scores, version))
 }
 
-fn listing(found: Vec<(&Bytes, f64)>, scores: bool, version: Version) -> Reply {
+pub(super) fn zrangestore(state: &mut State, args: &[Arg]) -> Out {
+    let query = query(&args[1..], None, false, true)?;
+    let mut kept = ZSet::default();
+    if let Some(zset) = state.db.read::<ZSet>(&args[2])? {
+        for (member, score) in select(zset, &query) {
+            kept.insert(member, score);
+        }
+    }
+    put_zset(state, &args[1], kept)
+}
+
+/// Puts a result there, or removes what was there if the result is empty; its
+/// length.
+pub(super) fn put_zset(state: &mut State, key: &Arg, zset: ZSet) -> Out {
+    let len = zset.len();
+    if len == 0 {
+        // An expired key is gone already, and nobody watching minds.
+        if state.db.exists(key) {
+            state.db.remove(key);
+        }
+    } else {
+        state.db.put(key.shared(), zset.wrap(), None);
+    }
+    int(len)
+}
+
+/// Members, with their scores if so wanted.
+pub(super) fn listing(found: Vec<(&Bytes, f64)>, scores: bool, version: Version) -> Reply {
     let mut out = Vec::with_capacity(found.len() * if scores { 2 } else { 1 });
     for (member, value) in found {
         out.push(Reply::Bulk(member.clone()));

@@ -1,8 +1,10 @@
 //! Sorted sets: change and lookup. Ranges are in [`super::zranges`].
 
-use sluice_core::redis::Reply;
+use sluice_core::redis::{Bytes, Reply};
 
-use super::lists::pop_count;
+use super::lists::{pop_count, pop_of_many, pop_of_many_count};
+use super::sets::{random_count, some_of};
+use super::zranges::listing;
 use super::{Arg, Fail, Out, bulk, int, score};
 use crate::redis::State;
 use crate::redis::value::ZSet;
@@ -202,22 +204,74 @@ fn pop(state: &mut State, args: &[Arg], min: bool) -> Out {
     let Some(zset) = state.db.edit::<ZSet>(&args[1])? else {
         return Ok(Reply::Array(Vec::new()));
     };
-    let count = count.min(zset.len());
-    let mut out = Vec::with_capacity(count * 2);
-    for _ in 0..count {
-        let at = if min { 0 } else { zset.len() - 1 };
-        let Some((member, value)) = zset.range(at, at + 1).pop().map(|(m, s)| (m.clone(), s))
-        else {
-            break;
-        };
-        zset.remove(&member);
-        out.push(bulk(Some(&member)));
+    let mut out = Vec::new();
+    for (member, value) in take(zset, count, min) {
+        out.push(Reply::Bulk(member));
         out.push(score(value, version));
     }
     if count > 0 {
         state.db.shrunk::<ZSet>(&args[1]);
     }
     Ok(Reply::Array(out))
+}
+
+/// Takes so many members out, from the least or from the greatest on.
+pub(super) fn take(zset: &mut ZSet, count: usize, min: bool) -> Vec<(Bytes, f64)> {
+    let len = zset.len();
+    let count = count.min(len);
+    let start = if min { 0 } else { len - count };
+    let found = zset.range(start, start + count).into_iter();
+    let mut found: Vec<_> = found.map(|(m, score)| (m.clone(), score)).collect();
+    if !min {
+        found.reverse();
+    }
+    for (member, _) in &found {
+        zset.remove(member);
+    }
+    found
+}
+
+/// `MIN` or `MAX`: whether the least are wanted.
+pub(super) fn end_of(word: &Arg) -> Result<bool, Fail> {
+    if word.is("MIN") {
+        Ok(true)
+    } else if word.is("MAX") {
+        Ok(false)
+    } else {
+        Err(Fail::SYNTAX)
+    }
+}
+
+pub(super) fn zmpop(state: &mut State, args: &[Arg]) -> Out {
+    let (keys, word, options) = pop_of_many(&args[1..])?;
+    let min = end_of(word)?;
+    let count = pop_of_many_count(options)?;
+    let version = state.version;
+    for key in keys {
+        let Some(zset) = state.db.edit::<ZSet>(key)? else {
+            continue;
+        };
+        let popped = take(zset, count, min).into_iter();
+        let pairs = popped.map(|(m, s)| Reply::Array(vec![Reply::Bulk(m), score(s, version)]));
+        let pairs = Reply::Array(pairs.collect());
+        state.db.shrunk::<ZSet>(key);
+        return Ok(Reply::Array(vec![Reply::Bulk(key.shared()), pairs]));
+    }
+    Ok(Reply::Nil)
+}
+
+pub(super) fn zrandmember(state: &mut State, args: &[Arg]) -> Out {
+    let (count, scores) = random_count(&args[2..], "WITHSCORES")?;
+    let version = state.version;
+    let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
+        return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
+    };
+    let Some(count) = count else {
+        return Ok(bulk(zset.range(0, 1).first().map(|(member, _)| *member)));
+    };
+    let most = usize::try_from(count).unwrap_or(usize::MAX);
+    let found = some_of(zset.range(0, most).into_iter(), count);
+    Ok(listing(found, scores, version))
 }
 
 pub(super) fn zpopmin(state: &mut State, args: &[Arg]) -> Out {

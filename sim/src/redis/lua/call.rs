@@ -7,7 +7,7 @@ use super::error::{self, Raised};
 use super::random::Random;
 use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
 use super::{Job, convert, sha1_hex};
-use crate::redis::command::{self, Arg, Fail, Keys, Run, Spec};
+use crate::redis::command::{self, Arg, Fail, Run, Spec};
 use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version, number};
 
 /// The script that is running, and the server it was lent.
@@ -93,29 +93,22 @@ impl Running {
 
     /// Notes keys that were not declared.
     fn check_keys(&mut self, spec: &Spec, args: &[Arg]) {
-        let Keys::At { first, last, step } = spec.keys else {
-            return;
-        };
-        let last = if last < 0 {
-            args.len().saturating_add_signed(last)
-        } else {
-            last as usize
-        };
-        for key in args[..=last].iter().skip(first).step_by(step) {
-            if self.keys.iter().any(|declared| **declared == **key) {
-                continue;
+        let (declared, sha) = (&self.keys, &self.sha);
+        let known = &mut self.state.undeclared;
+        spec.keys.each(args, |key| {
+            if declared.iter().any(|declared| **declared == **key) {
+                return;
             }
-            let sha = self.sha.as_ref().map_or(&b""[..], |sha| &sha[..]);
+            let sha = sha.as_ref().map_or(&b""[..], |sha| &sha[..]);
             let finding = Undeclared {
                 script: String::from_utf8_lossy(sha).into(),
                 command: spec.name,
                 key: key.shared(),
             };
-            let known = &mut self.state.undeclared;
             if known.len() < MAX_FINDINGS && !known.contains(&finding) {
                 known.push(finding);
             }
-        }
+        });
     }
 }
 

@@ -33,6 +33,7 @@ impl Memory {
         if let Some((after, reply)) = self.0.borrow().get(&key) {
             // A script changes nothing else.
             state.db = after.db.clone();
+            state.others.clone_from(&after.others);
             state.subscriptions = after.subscriptions.clone();
             state.undeclared.clone_from(&after.undeclared);
             return reply.clone();
@@ -49,8 +50,8 @@ impl Memory {
 
 fn key(state: &State, job: &Job) -> u64 {
     let mut key = Digest::default();
-    state.db.digest(state.now_us).hash(&mut key);
-    state.db.watches().hash(&mut key);
+    state.selected.hash(&mut key);
+    state.hash_keys(&mut key, |db| db.digest(state.now_us));
     state.subscriptions.hash(&mut key);
     (&state.undeclared, state.now_us, state.version).hash(&mut key);
     key.write(&job.sha);

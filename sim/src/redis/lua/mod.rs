@@ -132,6 +132,7 @@ impl Engine {
     fn run_now(&self, state: &mut Box<State>, script: Script, job: &Job) -> Result<Reply, Fail> {
         let inner = &*self.inner;
         let version = state.version;
+        let selected = state.selected;
         inner.random.reset();
         inner.interpreter.host.borrow_mut().begin(state, job);
         let outcome = inner.interpreter.run(
@@ -153,6 +154,7 @@ impl Engine {
             },
         );
         inner.interpreter.host.borrow_mut().end(state);
+        state.select(selected);
         outcome
     }
 }
