@@ -5,7 +5,7 @@ use std::ops::Range;
 use sluice_sim::redis::Engine;
 
 use crate::pool;
-use crate::run::{Run, Trace};
+use crate::run::{Outcome, Run, Trace};
 use crate::scenario::Scenario;
 use crate::strategy::Strategy;
 use crate::subject::Subject;
@@ -39,10 +39,10 @@ pub struct Found {
 }
 
 impl Search<'_> {
-    /// The first seed that breaks it; `each` is called before every run, in any
-    /// order and on any thread.
+    /// The first seed that breaks it; `each` sees the outcome of every run, in
+    /// any order and on any thread.
     #[must_use]
-    pub fn go(&self, each: impl Fn(u64) + Sync) -> Option<Found> {
+    pub fn go(&self, each: impl Fn(u64, &Outcome) + Sync) -> Option<Found> {
         let engine = Engine::new();
         let strategy = self.strategy.fitted(self.subject, self.scenario, &engine);
         let run = |seed| {
@@ -53,8 +53,8 @@ impl Search<'_> {
             }
         };
         let (seed, ()) = pool::first(self.seeds.clone(), self.threads, |engine, seed| {
-            each(seed);
             let outcome = run(seed).go(engine);
+            each(seed, &outcome);
             let broken = match self.code {
                 Some(code) => outcome.breaks(code),
                 None => !outcome.is_clean(),
@@ -76,7 +76,6 @@ pub fn first(
     scenario: &Scenario,
     seeds: Range<u64>,
     code: Option<&str>,
-    each: impl Fn(u64) + Sync,
 ) -> Option<Found> {
     let search = Search {
         subject,
@@ -86,5 +85,5 @@ pub fn first(
         code,
         threads: pool::threads(),
     };
-    search.go(each)
+    search.go(|_, _| {})
 }

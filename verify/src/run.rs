@@ -69,9 +69,24 @@ pub struct Latency {
     pub max_us: u64,
 }
 
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Everybody is through and the gates are empty, or the time is up: what
+    /// should have come about was judged.
+    Judged,
+    /// Stopped early: a violation, and that was all that was wanted.
+    Stopped,
+    /// Too many steps: what has not broken by then is not shown to hold.
+    Stuck,
+}
+
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
+    /// How it ended.
+    pub ended: Ended,
     /// One per property, in the order of their codes.
     pub findings: Vec<Finding>,
     /// Steps taken.
@@ -102,6 +117,12 @@ impl Outcome {
         self.findings
             .iter()
             .filter(|f| matches!(f.verdict, Verdict::Violated(_)))
+    }
+
+    /// Whether it was stopped for want of progress.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.ended == Ended::Stuck
     }
 
     /// Whether nothing broke.
@@ -157,6 +178,8 @@ pub struct Trace {
     pub steps: Vec<Step>,
     /// What people call its clients.
     pub names: Names,
+    /// The shortest time after which a store changes something by itself.
+    pub shortest_deadline_ms: Option<u64>,
     /// Its decisions, for a file.
     pub file: DecisionFile,
     /// Where a replay left its file, if it did.
@@ -240,6 +263,7 @@ impl Run {
             outcome,
             steps,
             names: watch.names(),
+            shortest_deadline_ms: watch.shortest_deadline_ms(),
             file,
             divergence: None,
         }
@@ -258,6 +282,7 @@ impl Run {
             outcome,
             steps,
             names: watch.names(),
+            shortest_deadline_ms: watch.shortest_deadline_ms(),
             file,
             divergence,
         }

@@ -16,7 +16,7 @@ fn every_wrong_gate_is_convicted_by_what_is_expected_of_it() {
             Kind::Hash(..) | Kind::Slots(_) => Scenario::race(2, 4),
         };
         for code in subject.convicted_by {
-            let found = find::first(subject, &scenario, 0..SEEDS, Some(code), |_| {});
+            let found = find::first(subject, &scenario, 0..SEEDS, Some(code));
             let found = found.unwrap_or_else(|| panic!("{} keeps {code}", subject.name));
             println!("{:26} {code} broken by seed {}", subject.name, found.seed);
         }

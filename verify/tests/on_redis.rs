@@ -9,12 +9,15 @@ use sluice_sim::redis;
 use sluice_sim::world::{ActorId, FaultKind, Happening};
 use verify::on_redis::{End, Report, Setting, replay};
 use verify::real::{self, Server};
+use verify::run::Run;
+use verify::scenario::Scenario;
 use verify::timeline::Step;
 
 fn main() {
     let trials = vec![
         real::trial("the naive gate overshoots, for certain", overshoot),
         real::trial("the scripts answer as simulated", scripts),
+        real::trial("races of the gate are repeated to the end", races),
         real::trial("a planted difference is found at its step", planted),
         real::trial("what cannot be repeated is said to be so", not_replayable),
     ];
@@ -66,7 +69,7 @@ impl Recorded {
     fn replay(&self, server: &Server) -> Result<Report, real::Error> {
         let setting = Setting {
             key_prefix: "t:",
-            shortest_deadline_ms: 1_000,
+            shortest_deadline_ms: Some(1_000),
         };
         replay(server, &self.steps, &setting)
     }
@@ -179,4 +182,25 @@ fn expect(report: &Report, end: &End) -> Result<(), Failed> {
     } else {
         Err(report.to_string().into())
     }
+}
+
+/// Races of the real gate, as the simulator schedules them.
+fn races(server: &Server) -> Result<(), Failed> {
+    let engine = redis::Engine::new();
+    let subject = verify::subject::by_name("slots").map_err(|e| e.to_string())?;
+    for seed in 0..50 {
+        let trace = Run::new(subject, Scenario::race(2, 4), seed).trace(&engine);
+        let setting = Setting {
+            key_prefix: "{",
+            shortest_deadline_ms: trace.shortest_deadline_ms,
+        };
+        let report = replay(server, &trace.timeline(), &setting)?;
+        if report.end != End::Identical || report.equal < 10 {
+            return Err(format!(
+                "{report}\nagain: verify replay {seed} --subject slots --to-end --on redis"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use verify::subject;
 
 fn shrunken(name: &str, scenario: &Scenario) -> (Vec<Decision>, Shrink) {
     let subject = subject::by_name(name).expect("it is known");
-    let found = find::first(&subject, scenario, 0..2_000, None, |_| {}).expect("a violation");
+    let found = find::first(&subject, scenario, 0..2_000, None).expect("a violation");
     let decisions = found.trace.file.decisions;
     let engine = Engine::new();
     let least = shrink(&subject, scenario, &decisions, &engine).expect("it breaks");

@@ -17,7 +17,7 @@ fn firsts(name: &str, scenario: &Scenario, strategy: Strategy, threads: usize) -
             code: Some("R1.1"),
             threads,
         };
-        search.go(|_| {}).map(|found| found.seed - block * 1_000)
+        search.go(|_, _| {}).map(|found| found.seed - block * 1_000)
     };
     (0..8).map(first).collect()
 }

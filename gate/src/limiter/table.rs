@@ -31,6 +31,7 @@
 
 use core::mem;
 use core::task::{Poll, Waker};
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use sluice_core::slots::{
@@ -336,23 +337,13 @@ impl Gate {
     fn deliver(&self, mut table: MutexGuard<'_, Table>, mut wakes: Wakes, more: bool) {
         table.settle_all(&mut wakes);
         drop(table);
-        wakes.wake();
-        if more {
-            self.sweep();
-        }
-    }
-
-    #[cold]
-    fn sweep(&self) {
-        let mut more = true;
+        // Work that is left is done before anybody is woken: a waker may panic.
+        let mut more = more;
         while more {
             let mut table = self.lock();
-            let mut wakes = Wakes::default();
             let now = table.time(&self.clock);
             more = table.slots.sweep(now).more;
             table.settle_all(&mut wakes);
-            drop(table);
-            wakes.wake();
         }
     }
 }
@@ -454,10 +445,11 @@ impl Place {
     }
 }
 
-/// Wakers to be called, or dropped, when the lock has been let go.
+/// Wakers to be called, or dropped, when the lock has been let go: to drop this
+/// is to wake them, so that one that panics keeps no other from being woken.
 #[derive(Default)]
 struct Wakes {
-    awake: Vec<Waker>,
+    awake: VecDeque<Waker>,
     dead: Option<Waker>,
 }
 
@@ -465,8 +457,24 @@ impl Wakes {
     fn take(&mut self, place: Place) {
         self.awake.extend(place.waker());
     }
+}
 
-    fn wake(self) {
-        self.awake.into_iter().for_each(Waker::wake);
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        /// Goes on with the rest while a panic unwinds.
+        struct Rest<'a>(&'a mut VecDeque<Waker>);
+
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while let Some(waker) = self.0.pop_front() {
+                    waker.wake();
+                }
+            }
+        }
+
+        let rest = Rest(&mut self.awake);
+        while let Some(waker) = rest.0.pop_front() {
+            waker.wake();
+        }
     }
 }

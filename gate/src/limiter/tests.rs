@@ -229,6 +229,34 @@ fn a_waker_may_own_a_permit_of_the_limiter_it_waits_for() {
 }
 
 #[test]
+fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    struct Broken;
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("a broken waker");
+        }
+    }
+    // More than one batch, so that work is left over, too.
+    let limiter = Limiter::new(1).unwrap();
+    let held = limiter.try_acquire().unwrap();
+    let broken = Waker::from(Arc::new(Broken));
+    let mut first = limiter.acquire();
+    assert!(
+        first
+            .poll_unpin(&mut Context::from_waker(&broken))
+            .is_pending()
+    );
+    let others: Vec<Hand<'_>> = (0..100).map(|_| Hand::waits(limiter.acquire())).collect();
+    let resized = std::panic::catch_unwind(AssertUnwindSafe(|| limiter.resize(102)));
+    assert!(resized.is_err(), "the panic is the caller's to see");
+    for other in &others {
+        assert_eq!(other.rung(), 1);
+    }
+    drop((held, first, others));
+    assert_eq!(limiter.status().current_active, 0);
+}
+
+#[test]
 fn resizing_lets_in_and_never_evicts() {
     let limiter = Limiter::new(1).unwrap();
     let permit = limiter.try_acquire().unwrap();

@@ -31,11 +31,7 @@ impl<P: Program, S: Store> World<P, S> {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let mut enabled = Vec::new();
-        self.agenda.due(self.now, &mut enabled);
-        let links = self.index(Source::Up(0));
-        if enabled.first().is_none_or(|s| *s >= links) {
-            self.agenda.next_after(self.now, &mut enabled);
-        }
+        self.may_be_next(&mut enabled);
         let event = |source: usize| {
             let at = self.source(source);
             Event {

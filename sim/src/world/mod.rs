@@ -232,7 +232,7 @@ impl<P: Program, S: Store> World<P, S> {
         self.happenings.clear();
         self.settle(chooser);
         while self.happenings.is_empty() {
-            if !(self.mode == Mode::Adversarial && self.maybe_fault(chooser)) {
+            if matches!(self.mode, Mode::Timed(_)) || !self.maybe_fault(chooser) {
                 let source = self.choose(chooser)?;
                 self.now = self.now.max(self.agenda.get(self.index(source)));
                 self.happen(source, engine, chooser);
@@ -348,21 +348,28 @@ impl<P: Program, S: Store> World<P, S> {
         Digest::of(self)
     }
 
-    /// Decides which source is next: in timed running the earliest, in
-    /// adversarial running any that is due, or else (once no timer is) the
-    /// earliest after it.
+    /// Appends the sources that may be next in adversarial running: those that
+    /// are due, and (once no timer is, or nothing is) the earliest after them.
+    fn may_be_next(&self, enabled: &mut Vec<usize>) {
+        self.agenda.due(self.now, enabled);
+        let links = self.index(Source::Up(0));
+        let timeless = match self.mode {
+            Mode::Untimed => enabled.is_empty(),
+            Mode::Adversarial | Mode::Timed(_) => enabled.first().is_none_or(|s| *s >= links),
+        };
+        if timeless {
+            self.agenda.next_after(self.now, enabled);
+        }
+    }
+
+    /// Decides which source is next: in timed running the earliest, else any
+    /// that is open.
     fn choose(&mut self, chooser: &mut dyn Chooser) -> Option<Source> {
         let mut enabled = core::mem::take(&mut self.enabled);
         enabled.clear();
         match self.mode {
             Mode::Timed(_) => self.agenda.first(&mut enabled),
-            Mode::Adversarial => {
-                self.agenda.due(self.now, &mut enabled);
-                let links = self.index(Source::Up(0));
-                if enabled.first().is_none_or(|s| *s >= links) {
-                    self.agenda.next_after(self.now, &mut enabled);
-                }
-            }
+            Mode::Adversarial | Mode::Untimed => self.may_be_next(&mut enabled),
         }
         let picked = match enabled[..] {
             [] => None,
@@ -600,7 +607,7 @@ impl<P: Program, S: Store> World<P, S> {
     fn reschedule_fault(&mut self) {
         let at = match self.mode {
             Mode::Timed(_) if self.may_fault() => self.next_fault,
-            Mode::Timed(_) | Mode::Adversarial => NEVER,
+            Mode::Timed(_) | Mode::Adversarial | Mode::Untimed => NEVER,
         };
         self.agenda.set(self.index(Source::Fault), at);
     }

@@ -479,7 +479,7 @@ impl<P: Program, S: Store> World<P, S> {
         chooser: &mut dyn Chooser,
     ) -> u64 {
         match self.mode {
-            Mode::Adversarial => 0,
+            Mode::Adversarial | Mode::Untimed => 0,
             Mode::Timed(delays) => match of(&delays) {
                 Dist::Constant(ns) => ns,
                 dist => {

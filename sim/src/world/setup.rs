@@ -137,6 +137,10 @@ pub enum Mode {
     /// arbitrarily slow, while processes are prompt unless a fault pauses them.
     /// Finds races; says nothing about latency.
     Adversarial,
+    /// The same, but time stands still for as long as anything else can happen:
+    /// for races that need no time, which can then be repeated where time is
+    /// not the world's to decide.
+    Untimed,
 }
 
 /// All that a run starts from.

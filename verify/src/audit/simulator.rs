@@ -77,7 +77,11 @@ fn per_002(subject: &Subject, scenario: &Scenario, report: &mut Report) {
     );
     let cap = u64::from(SESSIONS);
     let finding = |requirement, holds, statement: String| {
-        let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
+        let verdict = match holds {
+            true if outcome.is_stuck() => Verdict::Inconclusive,
+            true => Verdict::Pass,
+            false => Verdict::Fail,
+        };
         Finding::new(requirement, name, verdict, statement).because(repeat.clone())
     };
     report.findings.push(finding(
@@ -197,15 +201,17 @@ fn swarms(options: &Options, report: &mut Report) {
     }
     let properties = outcomes.first().map_or(0, |outcome| outcome.findings.len());
     for n in 0..properties {
-        let all: Vec<&property::Finding> = outcomes.iter().map(|o| &o.findings[n]).collect();
-        let premises = all.iter().map(|f| f.premises).sum();
-        // A violation speaks for all runs; so does one in which it held.
-        let rank = |f: &&&property::Finding| match f.verdict {
+        let all = || outcomes.iter().map(|o| (o, &o.findings[n]));
+        let premises = all().map(|(_, f)| f.premises).sum();
+        // A violation speaks for all runs; so does a run that was stopped before
+        // its end could be judged; else one in which it held.
+        let rank = |(outcome, f): &(&Outcome, &property::Finding)| match f.verdict {
             property::Verdict::Violated(_) => 0,
-            property::Verdict::Holds => 1,
-            property::Verdict::Inconclusive(_) => 2,
+            property::Verdict::Inconclusive(_) if outcome.is_stuck() => 1,
+            property::Verdict::Holds => 2,
+            property::Verdict::Inconclusive(_) => 3,
         };
-        let Some(worst) = all.iter().min_by_key(rank) else {
+        let Some((_, worst)) = all().min_by_key(rank) else {
             continue;
         };
         let finding = from_property(worst, premises, options.seeds.clone());
@@ -220,7 +226,7 @@ fn swarms(options: &Options, report: &mut Report) {
     if let Some(at) = broken {
         let seed = options.seeds.start + at as u64;
         let seeds = seed..seed + 1;
-        if let Some(found) = find::first(&options.subject, &scenario, seeds, None, |_| {}) {
+        if let Some(found) = find::first(&options.subject, &scenario, seeds, None) {
             let example = example(&options.subject, &scenario, found.seed, &found.trace, None);
             report.counterexamples.extend(example);
         }
@@ -269,7 +275,7 @@ fn convict(wrong: &Subject) -> Control {
     let mut missing = Vec::new();
     for code in wrong.convicted_by {
         let found = scenarios.iter().find_map(|scenario| {
-            let found = find::first(wrong, scenario, CONTROL_SEEDS, Some(code), |_| {})?;
+            let found = find::first(wrong, scenario, CONTROL_SEEDS, Some(code))?;
             example(wrong, scenario, found.seed, &found.trace, Some(code))
         });
         match found {

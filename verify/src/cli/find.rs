@@ -1,5 +1,8 @@
 //! `verify find`: the first seed that breaks a gate.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 use sluice_sim::redis::Engine;
 
@@ -26,7 +29,9 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         code: None,
         threads: pool::threads(),
     };
-    let found = search.go(|seed| {
+    let stuck = AtomicU64::new(0);
+    let found = search.go(|seed, outcome| {
+        stuck.fetch_add(outcome.is_stuck().into(), Ordering::Relaxed);
         if seed.is_multiple_of(16) {
             progress.say(&format!("seed {seed} of {}..{}", seeds.start, seeds.end));
         }
@@ -34,19 +39,14 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     drop(progress);
     let json = args.output.format() == Format::Json;
     let Some(found) = found else {
-        let (name, load) = (subject.name, &scenario.name);
-        let text = if json {
-            let seeds = [seeds.start, seeds.end];
-            json!({"found": null, "subject": name, "scenario": load, "seeds": seeds}).to_string()
-        } else {
-            format!(
-                "Nothing broke {name} in {load}, seeds {}..{}. That shows that nothing was found, \
-                 not that there is nothing.",
-                seeds.start, seeds.end
-            )
-        };
+        let stuck = stuck.into_inner();
+        let text = nothing(subject.name, &scenario.name, &seeds, stuck, json);
         args.output.text(&(text + "\n"))?;
-        return Ok(Exit::Holds);
+        return Ok(if stuck > 0 {
+            Exit::Inconclusive
+        } else {
+            Exit::Holds
+        });
     };
     let engine = Engine::new();
     let file = &found.trace.file;
@@ -112,6 +112,29 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     };
     args.output.text(&(text + "\n"))?;
     Ok(Exit::Violated)
+}
+
+/// What a search without a result says.
+fn nothing(subject: &str, load: &str, seeds: &Range<u64>, stuck: u64, json: bool) -> String {
+    let Range { start, end } = seeds;
+    if json {
+        let seeds = [start, end];
+        return json!({
+            "found": null, "subject": subject, "scenario": load, "seeds": seeds, "stuck": stuck,
+        })
+        .to_string();
+    }
+    let mut text = format!(
+        "Nothing broke {subject} in {load}, seeds {start}..{end}. That shows that nothing was \
+         found, not that there is nothing."
+    );
+    if stuck > 0 {
+        text += &format!(
+            "\n{stuck} of these runs made no progress and were stopped: what should come about \
+             in the end was not judged in them."
+        );
+    }
+    text
 }
 
 fn first_broken(trace: &Trace) -> Option<&Violation> {

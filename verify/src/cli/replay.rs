@@ -17,8 +17,6 @@ use crate::timeline::{self, Style};
 
 /// A file of decisions is larger only if it is something else.
 const FILE_MAX: u64 = 64 << 20;
-/// No workload has a deadline shorter than this: see `scenario`.
-const SHORTEST_DEADLINE_MS: u64 = 800;
 
 /// What was run.
 struct Played {
@@ -44,6 +42,11 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         Some(End::Differs { .. }) => Exit::Violated,
         Some(End::NotReplayable { .. }) => Exit::Inconclusive,
         Some(End::Identical) | None if stale => Exit::Inconclusive,
+        Some(End::Identical) | None
+            if played.trace.outcome.is_clean() && played.trace.outcome.is_stuck() =>
+        {
+            Exit::Inconclusive
+        }
         Some(End::Identical) | None if played.trace.outcome.is_clean() => Exit::Holds,
         Some(End::Identical) | None => Exit::Violated,
     })
@@ -104,7 +107,7 @@ fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
     let setting = Setting {
         // Every key of a run begins with its hash tag.
         key_prefix: "{",
-        shortest_deadline_ms: SHORTEST_DEADLINE_MS,
+        shortest_deadline_ms: trace.shortest_deadline_ms,
     };
     on_redis::replay(&server, &trace.timeline(), &setting).map_err(Failure::environment)
 }
@@ -145,9 +148,11 @@ fn show(
         broken.map(|(_, violation)| violation),
         style,
     );
-    let what = broken.map_or("nothing broke".to_owned(), |(found, violation)| {
-        format!("{} broke at step {}", found.code, violation.step)
-    });
+    let what = match broken {
+        Some((found, violation)) => format!("{} broke at step {}", found.code, violation.step),
+        None if outcome.is_stuck() => "nothing broke, but it made no progress".to_owned(),
+        None => "nothing broke".to_owned(),
+    };
     text += &format!(
         "\n{} in {} steps: {what}\ndigest {}",
         trace.file.subject,

@@ -58,6 +58,9 @@ const COUNT_CANCELLED: Patch = patch(
 const WHATEVER_THE_TIME: &str = "  holds = fenced == number\n";
 const IN_TIME: &str = "  holds = fenced == number and math.min(alive, active) > now\n";
 
+/// Where the configuration has just been read.
+const CONFIGURED: &str = "tombstones_max, retain = unpack(c)\n";
+
 /// In the order of classes.
 pub(super) const ALL: &[Mutant] = &[
     Mutant::new(
@@ -87,6 +90,14 @@ pub(super) const ALL: &[Mutant] = &[
             "if ARGV[4] == '1' then active = now + active_for end",
             "active = now + active_for",
         )]),
+    )
+    .hard(),
+    Mutant::new(
+        "B07",
+        "idleness-comes-late",
+        "sessions may be idle for nearly twice as long as was asked for",
+        &["R3.4"],
+        script(&[patch("lib/gate.lua", CONFIGURED, "tombstones_max, retain = unpack(c)\n  idle = idle * 1.9\n")]),
     )
     .hard(),
     Mutant::new(
@@ -155,7 +166,7 @@ pub(super) const ALL: &[Mutant] = &[
         "default-wait-timeout",
         "where no wait timeout was asked for, waiters are thrown out after four seconds",
         &["R1.5"],
-        script(&[patch("lib/gate.lua", "tombstones_max, retain = unpack(c)\n", "tombstones_max, retain = unpack(c)\n  if timeout == 0 then timeout = 4000 end\n")]),
+        script(&[patch("lib/gate.lua", CONFIGURED, "tombstones_max, retain = unpack(c)\n  if timeout == 0 then timeout = 4000 end\n")]),
     ),
     Mutant::new(
         "B16",
@@ -163,6 +174,14 @@ pub(super) const ALL: &[Mutant] = &[
         "a waiter whose time is over, but not worked off yet, is let in",
         &["R1.10"],
         script(&[patch(PROMOTE, "    local late = next_due <= now and call('ZSCORE', DUE, id)\n", "    local late = false\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B16",
+        "never-times-out",
+        "the wait timeout that was asked for is not looked at",
+        &["R1.10"],
+        script(&[patch("lib/gate.lua", CONFIGURED, "tombstones_max, retain = unpack(c)\n  timeout = 0\n")]),
     )
     .hard(),
     Mutant::new(
@@ -242,6 +261,22 @@ pub(super) const ALL: &[Mutant] = &[
         "a gate with nobody inside counts as never used, and is made anew: who waits is forgotten",
         &["R1.5"],
         script(&[patch("lib/gate.lua", "if not known then\n  local c, whole", "if hot and call('ZCOUNT', LINE, '-4e15', '(0') == 0 then call('DEL', LINE, DUE) end\nif not known then\n  local c, whole")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B21",
+        "forgotten-in-use",
+        "a gate that is named after its work is forgotten while somebody is in it",
+        &["R1.8"],
+        script(&[patch("lib/gate.lua", "  if retain > 0 then retain = math.max(retain, lease, timeout, abandon_after, tombstone) end\n", "")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B21",
+        "numbers-begin-anew",
+        "a gate that was forgotten and is born again counts its fencing numbers from 1",
+        &["R1.7"],
+        script(&[patch("lib/gate.lua", "high_held, high_queue = now * 1000, 0,", "high_held, high_queue = 0, 0,")]),
     )
     .hard(),
     Mutant::new(

@@ -6,7 +6,7 @@ use sluice_sim::redis::Engine;
 use sluice_sim::strategy::Replay;
 use sluice_sim::world::{ActorId, FaultKind, Happening};
 
-use super::{Latency, Outcome, Step, Until};
+use super::{Ended, Latency, Outcome, Step, Until};
 use crate::property::{
     self, Bounds, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation,
 };
@@ -35,18 +35,6 @@ struct Figures {
     measured: Option<(u64, u64)>,
     sessions_max: u64,
     queries_max: u64,
-}
-
-/// How a run came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Everybody is through and the gates are empty, or the time is up: what
-    /// should have come about is judged.
-    Judged,
-    /// A violation, and that was all that was wanted.
-    Stopped,
-    /// Too many steps.
-    Stuck,
 }
 
 impl Watch {
@@ -88,6 +76,14 @@ impl Watch {
             .collect()
     }
 
+    /// Of all its gates, [`Gate::shortest_deadline_ms`](crate::subject::gate::Gate).
+    pub(super) fn shortest_deadline_ms(&self) -> Option<u64> {
+        let gates = self.built.gates.iter();
+        gates
+            .filter_map(|(_, gate)| gate.shortest_deadline_ms())
+            .min()
+    }
+
     /// Steps until the end. `stop` is asked before every step.
     pub(super) fn run(
         &mut self,
@@ -99,7 +95,7 @@ impl Watch {
     ) -> Outcome {
         let end = loop {
             if stop() {
-                break End::Stopped;
+                break Ended::Stopped;
             }
             if let Some(end) = self.step(engine, chooser, until, &mut keep) {
                 break end;
@@ -120,7 +116,7 @@ impl Watch {
             let mut keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
             let end = self.step(engine, replay, until, &mut keep);
             if replay.divergence().is_some() {
-                break End::Stopped;
+                break Ended::Stopped;
             }
             if let Some(end) = end {
                 break end;
@@ -135,10 +131,10 @@ impl Watch {
         chooser: &mut dyn Chooser,
         until: Until,
         keep: &mut dyn FnMut(u64, &Moment<'_>),
-    ) -> Option<End> {
+    ) -> Option<Ended> {
         let happenings = match self.built.world.step(engine, chooser) {
             Some(happenings) => happenings.to_vec(),
-            None => return Some(End::Judged),
+            None => return Some(Ended::Judged),
         };
         let (number, now) = (self.built.world.steps(), self.built.world.now());
         if self.built.measure_ns.is_some_and(|at| at <= now) && self.figures.measured.is_none() {
@@ -193,7 +189,7 @@ impl Watch {
         }
     }
 
-    fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<End> {
+    fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<Ended> {
         let world = &self.built.world;
         let enough = match until {
             Until::End => false,
@@ -208,13 +204,13 @@ impl Watch {
             }
         };
         if enough {
-            return Some(End::Stopped);
+            return Some(Ended::Stopped);
         }
         if now > self.built.limit_ns {
-            return Some(End::Judged);
+            return Some(Ended::Judged);
         }
         if world.steps() >= self.built.limit_steps {
-            return Some(End::Stuck);
+            return Some(Ended::Stuck);
         }
         let through = world.healed()
             && (0..world.hosts() as u16).all(|h| world.is_up(h) && world.program(h).is_done());
@@ -224,12 +220,12 @@ impl Watch {
         }
         let since = *self.all_through_at.get_or_insert(now);
         let empty = self.gates.iter().all(|g| g.after.is_empty());
-        (empty || now - since > AFTER_ALL_NS).then_some(End::Judged)
+        (empty || now - since > AFTER_ALL_NS).then_some(Ended::Judged)
     }
 
-    fn outcome(&mut self, end: End) -> Outcome {
+    fn outcome(&mut self, end: Ended) -> Outcome {
         let steps = self.built.world.steps();
-        if end == End::Judged && self.built.world.healed() {
+        if end == Ended::Judged && self.built.world.healed() {
             let moment = Moment::new(&self.built.world, &self.gates, &[], &self.bounds);
             judge(&mut self.properties, &moment, steps, true);
         }
@@ -250,6 +246,7 @@ impl Watch {
             }
         }
         Outcome {
+            ended: end,
             findings,
             steps,
             faults: FaultKind::ALL
@@ -320,10 +317,10 @@ fn judge(properties: &mut [Judged], moment: &Moment<'_>, step: u64, at_the_end: 
     broke
 }
 
-fn finding(property: &dyn Property, violation: &Option<Violation>, end: End) -> Finding {
+fn finding(property: &dyn Property, violation: &Option<Violation>, end: Ended) -> Finding {
     let verdict = match (violation, end) {
         (Some(violation), _) => Verdict::Violated(violation.clone()),
-        (None, End::Stuck) => {
+        (None, Ended::Stuck) => {
             Verdict::Inconclusive("the run made no progress and was stopped".into())
         }
         (None, _) if property.premises() == 0 => {

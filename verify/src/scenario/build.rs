@@ -49,15 +49,13 @@ impl Scenario {
             Load::Swarm => draw.between(200, 800),
             Load::Race | Load::Rush | Load::Proof { .. } => 100,
         };
-        let mut gates = vec![(
-            Level::Sessions,
-            Gate::new(subject, Level::Sessions, sessions, poll_ms),
-        )];
+        // As short as a gate may be kept: it is forgotten once nobody has come
+        // for that long, and born again.
+        let retain_ms = u64::from(swarm && draw.forgets());
+        let gate = |level, config| Gate::new(subject, level, config, poll_ms, retain_ms);
+        let mut gates = vec![(Level::Sessions, gate(Level::Sessions, sessions))];
         if let Some(config) = queries {
-            gates.push((
-                Level::Queries,
-                Gate::new(subject, Level::Queries, config, poll_ms),
-            ));
+            gates.push((Level::Queries, gate(Level::Queries, config)));
         }
         let faults = match self.load {
             Load::Swarm => swarm_faults(&mut draw),
@@ -69,7 +67,8 @@ impl Scenario {
         let mode = match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => Mode::Timed(Delays::LOCAL),
             Load::Swarm if draw.one_in(2) => Mode::Timed(Delays::WILD),
-            Load::Swarm | Load::Race | Load::Rush | Load::Proof { .. } => Mode::Adversarial,
+            Load::Swarm | Load::Proof { .. } => Mode::Adversarial,
+            Load::Race | Load::Rush => Mode::Untimed,
         };
         let processes = self.processes.clamp(1, self.users.max(1));
         let mut hosts = Vec::new();
@@ -278,5 +277,12 @@ impl Draw<'_> {
 
     fn one_in(&mut self, n: u64) -> bool {
         self.between(1, n) == 1
+    }
+
+    /// Whether gates are forgotten: with a label of its own, so that recorded
+    /// files without it mean what they meant.
+    fn forgets(&mut self) -> bool {
+        let label = Label::new(Kind::Setup, Label::SERVER, 1, 0);
+        self.chooser.draw(label, 3) == 1
     }
 }

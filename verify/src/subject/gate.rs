@@ -7,7 +7,7 @@ use sluice_core::client::slots::{Settings, SlotsClient};
 use sluice_core::client::{Client, Input, Output};
 use sluice_core::redis::{Command, Reply};
 use sluice_core::script::{self, GateKeys};
-use sluice_core::slots::{Config, Fence};
+use sluice_core::slots::{Config, Fence, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::redis::Keyspace;
 
@@ -49,13 +49,20 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// The gate of a subject at a level. `config` and `poll_ms` say how it
-    /// would be configured, as far as the subject knows such a thing.
+    /// The gate of a subject at a level. `config`, `poll_ms` and `retain_ms` (0:
+    /// its keys are never forgotten) say how it would be configured, as far as
+    /// the subject knows such a thing.
     #[must_use]
-    pub fn new(subject: &Subject, level: Level, config: Config, poll_ms: u64) -> Self {
+    pub fn new(
+        subject: &Subject,
+        level: Level,
+        config: Config,
+        poll_ms: u64,
+        retain_ms: u64,
+    ) -> Self {
         let slots = |variant| {
             let keys = GateKeys::new("", level.name()).expect("level names are plain");
-            let mut settings = Settings::new(keys, config);
+            let mut settings = Settings::new(keys.retain(retain_ms), config);
             settings.poll_ms = poll_ms;
             settings.validate().expect("scenarios have valid settings");
             Self::Slots(Arc::new(SlotsGate::new(Arc::new(settings), variant)))
@@ -113,6 +120,28 @@ impl Gate {
             Self::Slots(gate) => Some(&gate.settings.config),
             Self::Hash(_) | Self::InProcess(_) => None,
         }
+    }
+
+    /// The shortest time, in milliseconds, after which the store may change
+    /// something by itself; `None` if it never does.
+    #[must_use]
+    pub fn shortest_deadline_ms(&self) -> Option<u64> {
+        let Self::Slots(gate) = self else {
+            return None;
+        };
+        let config = &gate.settings.config;
+        let presence = config.presence;
+        let of_presence = |part: fn(&Presence) -> u64| presence.as_ref().map(part);
+        let deadlines = [
+            config.lease_ms,
+            config.idle_ms,
+            config.wait_timeout_ms,
+            of_presence(|p| p.absent_after_ms),
+            of_presence(|p| p.abandon_after_ms),
+            of_presence(|p| p.claim_within_ms),
+            Some(config.tombstone_ms),
+        ];
+        deadlines.into_iter().flatten().filter(|ms| *ms > 0).min()
     }
 
     /// Whether the store knows anything of this gate.
