@@ -15,11 +15,13 @@ use sluice_sim::world::FaultKind;
 use crate::scenario::{Load, Scenario};
 use crate::strategy::Strategy;
 use crate::subject::{Kind, Subject};
+use picture::PictureArgs;
 
 mod audit;
 mod find;
 mod mutants;
 mod output;
+mod picture;
 mod progress;
 mod prove;
 mod replay;
@@ -143,6 +145,8 @@ struct FindArgs {
     #[arg(long)]
     no_shrink: bool,
     #[command(flatten)]
+    picture: PictureArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -159,6 +163,8 @@ struct ReplayArgs {
     /// Repeat it on a real server too: `redis` (whatever is found), a URL, `docker`, `local`
     #[arg(long, value_name = "SERVER")]
     on: Option<String>,
+    #[command(flatten)]
+    picture: PictureArgs,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -16,7 +16,7 @@ use sluice_sim::strategy::{Divergence, Follow, Recorder, Replay};
 use sluice_sim::world::Happening;
 
 use crate::pool;
-use crate::property::{Finding, Moment, Verdict};
+use crate::property::{Finding, Moment, Verdict, Violation};
 use crate::scenario::Scenario;
 use crate::strategy::Strategy;
 use crate::subject::Subject;
@@ -117,6 +117,15 @@ impl Outcome {
         self.findings
             .iter()
             .filter(|f| matches!(f.verdict, Verdict::Violated(_)))
+    }
+
+    /// The first of the properties that broke, in the order of their codes.
+    #[must_use]
+    pub fn violation(&self) -> Option<(&Finding, &Violation)> {
+        self.violations().find_map(|found| match &found.verdict {
+            Verdict::Violated(violation) => Some((found, violation)),
+            Verdict::Holds | Verdict::Inconclusive(_) => None,
+        })
     }
 
     /// Whether it was stopped for want of progress.

@@ -332,3 +332,49 @@ fn a_script_comes_as_one_text() {
         &["acquier", "acquire", "release"],
     );
 }
+
+/// Digests change with every script and every label: what people read is the
+/// rest.
+fn without_digests(page: &str) -> String {
+    let is_digest = |word: &str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut out = String::new();
+    for piece in page.split_inclusive([' ', '\n']) {
+        let word = piece.trim_end();
+        if is_digest(word) {
+            out += "(digest)";
+            out += &piece[word.len()..];
+        } else {
+            out += piece;
+        }
+    }
+    out
+}
+
+#[test]
+fn what_was_found_reads_like_this() {
+    let output = verify(&["find", "--subject", "naive"]);
+    assert_eq!(code(&output), 1);
+    insta::assert_snapshot!("find_naive", without_digests(&text(&output.stdout)));
+}
+
+#[test]
+fn the_audit_of_the_gate_reads_like_this() {
+    let output = verify(&["audit", "--seeds", "0..4"]);
+    insta::assert_snapshot!("audit_slots", without_digests(&text(&output.stdout)));
+}
+
+#[test]
+fn a_run_is_drawn_into_a_file_that_stands_alone() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    let replay = ["replay", "1", "--subject", "naive", "--svg", path];
+    assert_eq!(code(&verify(&replay)), 1);
+    let svg = std::fs::read_to_string(path).expect("it was written");
+    assert!(svg.starts_with("<svg xmlns=") && svg.contains("naive breaks R1.1"));
+    assert!(svg.contains("HSET {sessions}:active u0"), "{svg}");
+    refused(
+        &["find", "--subject", "naive", "--svg", "/nonexistent/x.svg"],
+        2,
+        &["cannot write /nonexistent/x.svg"],
+    );
+}

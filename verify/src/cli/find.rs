@@ -7,13 +7,10 @@ use serde_json::{Value, json};
 use sluice_sim::redis::Engine;
 
 use super::progress::Progress;
-use super::{Exit, Failure, FindArgs, Format};
+use super::{Exit, Failure, FindArgs, Format, picture};
 use crate::audit::simulator::{example, hex};
 use crate::find::Search;
-use crate::property::{Verdict, Violation};
-use crate::run::Trace;
 use crate::strategy::Strategy;
-use crate::timeline::{self, Style};
 use crate::{pool, shrink, subject};
 
 pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
@@ -72,6 +69,8 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     if args.gate.strategy != Strategy::Random {
         example.repeat += &format!(" --strategy {}", args.gate.strategy);
     }
+    let shown = shrunken.as_ref().map_or(&found.trace, |s| &s.trace);
+    args.picture.write(shown)?;
     let text = if json {
         let mut value = serde_json::to_value(&example).map_err(Failure::environment)?;
         value["shrunken"] = shrunken.as_ref().map_or(Value::Null, |s| {
@@ -85,12 +84,7 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         });
         serde_json::to_string_pretty(&value).map_err(Failure::environment)?
     } else {
-        let shown = shrunken.as_ref().map_or(&found.trace, |s| &s.trace);
-        let style = Style {
-            colour: args.output.colour(),
-            ..Style::default()
-        };
-        let picture = timeline::render(&shown.timeline(), &shown.names, first_broken(shown), style);
+        let picture = picture::in_terminal(shown, &args.output);
         let form = shrunken.as_ref().map_or(String::new(), |s| {
             format!(
                 "from   {}\nto     {} (after {} runs)\n",
@@ -135,14 +129,4 @@ fn nothing(subject: &str, load: &str, seeds: &Range<u64>, stuck: u64, json: bool
         );
     }
     text
-}
-
-fn first_broken(trace: &Trace) -> Option<&Violation> {
-    trace
-        .outcome
-        .violations()
-        .find_map(|found| match &found.verdict {
-            Verdict::Violated(violation) => Some(violation),
-            Verdict::Holds | Verdict::Inconclusive(_) => None,
-        })
 }

@@ -6,14 +6,12 @@ use serde_json::json;
 use sluice_sim::log::DecisionFile;
 use sluice_sim::redis::Engine;
 
-use super::{Exit, Failure, Format, ReplayArgs, audit};
+use super::{Exit, Failure, Format, ReplayArgs, audit, picture};
 use crate::audit::simulator::hex;
 use crate::on_redis::{self, End, Setting};
-use crate::property;
 use crate::regression::{Case, Verdict};
 use crate::run::{Run, Trace, Until};
 use crate::subject;
-use crate::timeline::{self, Style};
 
 /// A file of decisions is larger only if it is something else.
 const FILE_MAX: u64 = 64 << 20;
@@ -35,6 +33,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         Some(which) => Some(on_server(which, &played.trace)?),
         None => None,
     };
+    args.picture.write(&played.trace)?;
     let text = show(args, &played, on_redis.as_ref())?;
     args.output.text(&(text + "\n"))?;
     let stale = matches!(&played.verdict, Some((Verdict::Stale { .. }, _)));
@@ -134,20 +133,8 @@ fn show(
         });
         return serde_json::to_string_pretty(&value).map_err(Failure::environment);
     }
-    let broken = outcome.violations().find_map(|found| match &found.verdict {
-        property::Verdict::Violated(violation) => Some((found, violation)),
-        property::Verdict::Holds | property::Verdict::Inconclusive(_) => None,
-    });
-    let style = Style {
-        colour: args.output.colour(),
-        ..Style::default()
-    };
-    let mut text = timeline::render(
-        &trace.timeline(),
-        &trace.names,
-        broken.map(|(_, violation)| violation),
-        style,
-    );
+    let broken = outcome.violation();
+    let mut text = picture::in_terminal(trace, &args.output);
     let what = match broken {
         Some((found, violation)) => format!("{} broke at step {}", found.code, violation.step),
         None if outcome.is_stuck() => "nothing broke, but it made no progress".to_owned(),
