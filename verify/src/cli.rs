@@ -314,9 +314,9 @@ fn sensible(scenario: &Scenario) -> Result<(), Failure> {
     within(
         "the number of clients (--clients)",
         scenario.users.into(),
-        10_000,
+        256,
     )?;
-    within("the number of processes", scenario.processes.into(), 10_000)?;
+    within("the number of processes", scenario.processes.into(), 256)?;
     within("the query cap", scenario.queries.unwrap_or(1), 1_000_000)
 }
 

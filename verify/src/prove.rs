@@ -141,13 +141,8 @@ impl<F> Bench<F> {
                     } => Some((*who, gate.read(command, reply)?)),
                     _ => None,
                 });
-                GateMoment {
-                    level,
-                    gate,
-                    before: GateView::clone(&was),
-                    after: GateView::clone(&is),
-                    operation,
-                }
+                let (before, after) = (GateView::clone(&was), GateView::clone(&is));
+                GateMoment::new(level, gate, before, after, operation)
             })
             .collect()
     }

@@ -16,6 +16,21 @@ fn fold(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
+/// Fewer than eight bytes as a little-endian number. Reads that overlap cost
+/// less than a copy of unknown length.
+fn short(bytes: &[u8]) -> u64 {
+    let n = bytes.len();
+    if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
+        return u64::from(low) | u64::from(high) << (8 * (n - 4));
+    }
+    let byte = |at: usize| u64::from(bytes[at]) << (8 * at);
+    match n {
+        0 => 0,
+        _ => byte(0) | byte(n / 2) | byte(n - 1),
+    }
+}
+
 /// A hasher without a seed.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedHasher(u64);
@@ -33,10 +48,7 @@ impl Hasher for FixedHasher {
             let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
             self.0 = fold(self.0 ^ word, B);
         }
-        let rest = chunks.remainder();
-        let mut tail = [0u8; 8];
-        tail[..rest.len()].copy_from_slice(rest);
-        let word = u64::from_le_bytes(tail);
+        let word = short(chunks.remainder());
         self.0 = fold(self.0 ^ word, B ^ (bytes.len() as u64));
     }
 

@@ -45,33 +45,62 @@ pub struct GateMoment {
     pub after: GateView,
     /// The command that was executed at this gate in this step, if one was.
     pub operation: Option<(ActorId, Operation)>,
+    // Most properties ask.
+    granted: OnceCell<Vec<usize>>,
+    ended: OnceCell<Vec<usize>>,
 }
 
 impl GateMoment {
-    /// Places that were given a slot in this step: newly held, not taken over.
-    pub fn granted(&self) -> impl Iterator<Item = &Place> {
-        let news = self.operation.is_some();
-        self.after.held.iter().filter(move |p| {
-            news && self
-                .before
-                .holder(&p.id)
-                .is_none_or(|b| b.claimed && b.fence != p.fence && b.nonce != p.nonce)
-                && !self.is_takeover(p)
-        })
+    /// A gate that was like this and is like that, after this command.
+    #[must_use]
+    pub const fn new(
+        level: Level,
+        gate: Gate,
+        before: GateView,
+        after: GateView,
+        operation: Option<(ActorId, Operation)>,
+    ) -> Self {
+        Self {
+            level,
+            gate,
+            before,
+            after,
+            operation,
+            granted: OnceCell::new(),
+            ended: OnceCell::new(),
+        }
     }
 
-    /// A newer attempt of the same id took a live slot over.
-    fn is_takeover(&self, place: &Place) -> bool {
-        self.before.holder(&place.id).is_some()
+    /// The next step begins, at the state in which this one ended.
+    pub fn rest(&mut self) {
+        self.operation = None;
+        self.granted.take();
+        self.ended.take();
+    }
+
+    /// Places that were given a slot in this step: newly held, not taken over.
+    pub fn granted(&self) -> impl Iterator<Item = &Place> {
+        let held = &self.after.held;
+        let granted = |at: &usize| self.before.holder(&held[*at].id).is_none();
+        let all = self.granted.get_or_init(|| match self.operation {
+            Some(_) => (0..held.len()).filter(granted).collect(),
+            None => Vec::new(),
+        });
+        all.iter().map(|at| &held[*at])
     }
 
     /// Places that no longer hold the slot they held.
     pub fn ended(&self) -> impl Iterator<Item = &Place> {
-        let news = self.operation.is_some();
-        self.before
-            .held
-            .iter()
-            .filter(move |p| news && self.after.holder(&p.id).is_none_or(|a| a.fence != p.fence))
+        let held = &self.before.held;
+        let ended = |at: &usize| {
+            let p = &held[*at];
+            self.after.holder(&p.id).is_none_or(|a| a.fence != p.fence)
+        };
+        let all = self.ended.get_or_init(|| match self.operation {
+            Some(_) => (0..held.len()).filter(ended).collect(),
+            None => Vec::new(),
+        });
+        all.iter().map(|at| &held[*at])
     }
 
     /// Places that were live and are not, each with its attempt: ended, or taken

@@ -14,12 +14,14 @@ use sluice_sim::world::Happening;
 use super::moment::name;
 use super::{Broken, Code, GateMoment, Moment, Property};
 use crate::subject::gate::{AnyClient, Level};
+use crate::subject::view::Place;
 
 #[derive(Default)]
 pub(super) struct Cancellation {
     premises: u64,
-    /// Since when a client has had nothing to do, in true time.
-    idle: BTreeMap<(Level, u16), u64>,
+    /// Since when a client has had nothing to do, in true time; by level, then
+    /// by user.
+    idle: [Vec<Option<u64>>; 2],
     /// When the latest call that keeps a place was sent, of those executed.
     kept: BTreeMap<(Level, u16), u64>,
 }
@@ -91,13 +93,15 @@ impl Cancellation {
     }
 
     fn note(&mut self, gate: &GateMoment, moment: &Moment<'_>) {
+        let idle = &mut self.idle[gate.level as usize];
         for (user, client) in moment.clients(gate.level) {
-            let key = (gate.level, user.number);
-            if client.is_idle() {
-                self.idle.entry(key).or_insert(moment.now_ns);
-            } else {
-                self.idle.remove(&key);
+            let user = usize::from(user.number);
+            if idle.len() <= user {
+                idle.resize(user + 1, None);
             }
+            idle[user] = client
+                .is_idle()
+                .then(|| idle[user].unwrap_or(moment.now_ns));
         }
         let Some((_, operation)) = &gate.operation else {
             return;
@@ -128,8 +132,11 @@ impl Cancellation {
         moment: &Moment<'_>,
     ) -> Result<(), Broken> {
         for (user, client) in moment.clients(gate.level) {
-            let key = (gate.level, user.number);
-            let (Some(since), Some(kept)) = (self.idle.get(&key), self.kept.get(&key)) else {
+            let idle = self.idle[gate.level as usize].get(usize::from(user.number));
+            let Some(since) = idle.copied().flatten() else {
+                continue;
+            };
+            let Some(kept) = self.kept.get(&(gate.level, user.number)) else {
                 continue;
             };
             // A tenth less: clocks drift.
@@ -142,7 +149,11 @@ impl Cancellation {
             }
             let id = user.id().as_bytes();
             let place = gate.after.holder(id).or_else(|| gate.after.waiter(id));
-            if let Some(place) = place.filter(|p| p.nonce <= client.nonce()) {
+            // A lease that is over ends in the batches of housekeeping, not by
+            // a release that comes too late.
+            let over = |p: &&Place| p.deadline.is_some_and(|at| at <= moment.store_ms);
+            let place = place.filter(|p| p.nonce <= client.nonce() && !over(p));
+            if let Some(place) = place {
                 let words = format!(
                     "{} is out, as far as its client knows, and its attempt {} has a place",
                     name(place),

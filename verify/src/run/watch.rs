@@ -42,12 +42,9 @@ impl Watch {
         let gates = built
             .gates
             .iter()
-            .map(|(level, gate)| GateMoment {
-                level: *level,
-                gate: gate.clone(),
-                before: gate.untouched(),
-                after: gate.untouched(),
-                operation: None,
+            .map(|(level, gate)| {
+                let empty = gate.untouched();
+                GateMoment::new(*level, gate.clone(), empty.clone(), empty, None)
             })
             .collect();
         Self {
@@ -158,7 +155,7 @@ impl Watch {
             self.built.world.server_time_us(),
         );
         for gate in &mut self.gates {
-            gate.operation = None;
+            gate.rest();
             for happening in happenings {
                 match happening {
                     Happening::Executed {

@@ -1,11 +1,13 @@
 //! What the store has granted, read from the simulated keyspace: the (s) in
 //! "at most N". Read by the observer alone; no client ever sees it.
 
-use std::fmt::Write as _;
+use std::cell::OnceCell;
+use std::fmt::{self, Write as _};
 
+use hashbrown::HashMap;
 use sluice_core::redis::Bytes;
 use sluice_core::script::{GateKeys, Zone};
-use sluice_sim::redis::{HashValue, Keyspace, ZSet};
+use sluice_sim::redis::{FixedState, HashValue, Keyspace, ZSet};
 
 /// One place, as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,41 @@ pub struct GateView {
     /// Of whom the store keeps something though they have no place that needs
     /// it: a record without a place, a deadline of somebody not in line.
     pub residue: Vec<Bytes>,
+    /// Where who is; made when first asked for.
+    index: Index,
+}
+
+/// Positions in `held`, in `waiting` and `absent` together, and in `ended`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spots {
+    held: Option<u32>,
+    in_line: Option<u32>,
+    ended: Option<u32>,
+}
+
+/// Properties look every client up at every step. Follows from the lists, and
+/// so is no part of what makes two views equal.
+#[derive(Default)]
+struct Index(OnceCell<HashMap<Bytes, Spots, FixedState>>);
+
+impl Clone for Index {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Index {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Index {}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Index")
+    }
 }
 
 impl GateView {
@@ -74,25 +111,45 @@ impl GateView {
         }
     }
 
+    fn spots(&self, id: &[u8]) -> Spots {
+        let index = self.index.0.get_or_init(|| {
+            let mut index: HashMap<Bytes, Spots, FixedState> = HashMap::default();
+            // Where a list names an id twice, its first place counts.
+            for (at, p) in self.held.iter().enumerate() {
+                let spots = index.entry(p.id.clone()).or_default();
+                spots.held.get_or_insert(at as u32);
+            }
+            for (at, p) in self.waiting.iter().chain(&self.absent).enumerate() {
+                let spots = index.entry(p.id.clone()).or_default();
+                spots.in_line.get_or_insert(at as u32);
+            }
+            for (at, e) in self.ended.iter().enumerate() {
+                let spots = index.entry(e.id.clone()).or_default();
+                spots.ended.get_or_insert(at as u32);
+            }
+            index
+        });
+        index.get(id).copied().unwrap_or_default()
+    }
+
     /// The slot of this id.
     #[must_use]
     pub fn holder(&self, id: &[u8]) -> Option<&Place> {
-        self.held.iter().find(|p| *p.id == *id)
+        self.spots(id).held.map(|at| &self.held[at as usize])
     }
 
     /// The place in line of this id, present or absent.
     #[must_use]
     pub fn waiter(&self, id: &[u8]) -> Option<&Place> {
-        self.waiting
-            .iter()
-            .chain(&self.absent)
-            .find(|p| *p.id == *id)
+        let at = self.spots(id).in_line? as usize;
+        let place = self.waiting.get(at);
+        place.or_else(|| self.absent.get(at - self.waiting.len()))
     }
 
     /// The remembered ending of this id.
     #[must_use]
     pub fn ending(&self, id: &[u8]) -> Option<&Ending> {
-        self.ended.iter().find(|e| *e.id == *id)
+        self.spots(id).ended.map(|at| &self.ended[at as usize])
     }
 
     /// Whether nobody is in it.
