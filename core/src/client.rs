@@ -156,8 +156,41 @@ pub trait Client: Clone + Hash + Debug {
     /// Feeds the state with points in time relative to `now`: two clients that
     /// will behave alike from now on, by whatever o'clock, should feed the same.
     /// Without better knowledge, everything and the time.
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
         self.hash(state);
         now.hash(state);
+    }
+}
+
+/// A hasher that is told what some numbers are, and may see less of them: what
+/// a search tells states apart by. Feeding a number as itself is never wrong.
+pub trait Likeness: Hasher {
+    /// A fencing number, of which only counts how it compares with others.
+    fn fence(&mut self, fence: Fence) {
+        self.write_u64(fence);
+    }
+
+    /// A figure that is told to the application, and that no machine heeds.
+    fn figure(&mut self, figure: u64) {
+        self.write_u64(figure);
+    }
+
+    /// A deadline, so many nanoseconds ahead (0: reached), that is only ever
+    /// compared with the time at which it is looked at.
+    fn deadline(&mut self, ahead_ns: u64) {
+        self.write_u64(ahead_ns);
+    }
+
+    /// A span of nanoseconds that will be counted from a moment in the past; at
+    /// least `least_ns` of it before anything comes of it.
+    fn span(&mut self, ns: u64, least_ns: u64) {
+        let _ = least_ns;
+        self.write_u64(ns);
+    }
+
+    /// How long ago a clock was read, in nanoseconds: it counts only where the
+    /// clock may step back.
+    fn age(&mut self, ns: u64) {
+        self.write_u64(ns);
     }
 }

@@ -208,6 +208,9 @@ struct ProveArgs {
     /// Try local events in every order too
     #[arg(long)]
     no_reduction: bool,
+    /// Tell states apart by every number in them, statistics too
+    #[arg(long)]
+    exact: bool,
     #[command(flatten)]
     output: OutputArgs,
 }

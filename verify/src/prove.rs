@@ -7,7 +7,9 @@
 //! readings (R1.1), the order of grants (R1.2), barging (R1.3), and idle slots
 //! (R1.4). What should come about in the end is not judged here.
 
-use std::collections::BTreeMap;
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
@@ -16,16 +18,18 @@ use sluice_sim::digest::Digest;
 use sluice_sim::log::Decision;
 use sluice_sim::redis::{Engine, Server};
 use sluice_sim::strategy::exhaustive::{Bounds, Certificate, Judge, Search};
-use sluice_sim::world::{FaultKind, Happening, World};
+use sluice_sim::world::{Exact, FaultKind, Happening, World};
 
 use crate::property::{self, Broken, GateMoment, Meaning, Moment};
 use crate::scenario::Scenario;
 use crate::scenario::process::Process;
 use crate::scenario::user::Stage;
 use crate::strategy::Strategy;
-use crate::subject::Subject;
 use crate::subject::gate::{Gate, Level};
+use crate::subject::variant::Variant;
 use crate::subject::view::GateView;
+use crate::subject::{Kind, Subject};
+use reading::ByMeaning;
 
 /// The properties that are judged.
 pub const JUDGED: [&str; 4] = ["R1.1", "R1.2", "R1.3", "R1.4"];
@@ -43,6 +47,9 @@ pub struct Proof {
     pub symmetric: bool,
     /// Local events come first where nobody can tell.
     pub reduced: bool,
+    /// What nobody can tell apart is one state, though numbers differ. Only
+    /// the gate itself is known well enough ([`Proof::of`]).
+    pub by_meaning: bool,
 }
 
 /// What was shown, and the way to the violation for a decision file.
@@ -71,15 +78,49 @@ impl Shown {
 }
 
 impl Proof {
+    /// The proof of a gate, with every short cut that is known to be sound for
+    /// it.
+    #[must_use]
+    pub fn of(subject: Subject, scenario: Scenario, bounds: Bounds) -> Self {
+        Self {
+            by_meaning: subject.kind == Kind::Slots(Variant::NONE),
+            subject,
+            scenario,
+            bounds,
+            symmetric: true,
+            reduced: true,
+        }
+    }
+
     /// Explores. `goes_on` is asked now and then, with the number of states.
     pub fn go(&self, goes_on: impl FnMut(u64) -> bool) -> Shown {
+        self.explore(None, goes_on).0
+    }
+
+    /// Explores, and collects what was judged: the states as the judge sees them,
+    /// whoever is who. Two searches that collect the same have looked at the same.
+    #[must_use]
+    pub fn collect(&self) -> (Shown, BTreeSet<u64>) {
+        self.explore(Some(BTreeSet::new()), |_| true)
+    }
+
+    fn explore(
+        &self,
+        seen: Option<BTreeSet<u64>>,
+        goes_on: impl FnMut(u64) -> bool,
+    ) -> (Shown, BTreeSet<u64>) {
         let built = self
             .scenario
             .build(&self.subject, &mut Strategy::Random.chooser(0));
+        let reading = match &built.gates[..] {
+            [(_, Gate::Slots(gate))] if self.by_meaning => ByMeaning::new(gate),
+            _ => None,
+        };
         let mut judge = Bench {
             gates: built.gates,
             views: BTreeMap::new(),
             undeclared: false,
+            seen,
             goes_on,
         };
         let search = Search {
@@ -88,11 +129,15 @@ impl Proof {
             reduced: self.reduced,
         };
         let engine = Engine::remembering();
-        let certificate = search.explore(built.world, &engine, &mut judge);
-        Shown {
+        let certificate = match &reading {
+            Some(reading) => search.explore(built.world, &engine, reading, &mut judge),
+            None => search.explore(built.world, &engine, &Exact, &mut judge),
+        };
+        let shown = Shown {
             certificate,
             undeclared: judge.undeclared,
-        }
+        };
+        (shown, judge.seen.unwrap_or_default())
     }
 }
 
@@ -104,6 +149,8 @@ struct Bench<F> {
     /// What the store has granted, by its keys and the time.
     views: BTreeMap<(usize, u64), Rc<GateView>>,
     undeclared: bool,
+    /// What was judged, if that is to be kept.
+    seen: Option<BTreeSet<u64>>,
     goes_on: F,
 }
 
@@ -157,16 +204,13 @@ impl<F: FnMut(u64) -> bool> Judge<Process, Server> for Bench<F> {
         }
         self.undeclared |= !after.server().undeclared_keys().is_empty();
         let gates = self.moments(before, after);
+        if let Some(seen) = &mut self.seen {
+            seen.insert(looks(after, &gates));
+        }
         // Where a clock has stepped belief is not judged at all, below.
         let bounds = property::Bounds::default();
         let moment = Moment::new(after, &gates, after.happenings(), &bounds);
-        let fired = after.fired();
-        let stepped = [
-            FaultKind::ClockStep,
-            FaultKind::ServerClockStep,
-            FaultKind::ServerWipe,
-        ];
-        let in_bounds = stepped.iter().all(|kind| fired[*kind] == 0);
+        let in_bounds = in_bounds(after);
         for mut property in property::all() {
             let belief = property.meaning() == Some(Meaning::Belief);
             if !JUDGED.contains(&property.code().0) || (belief && !in_bounds) {
@@ -181,6 +225,10 @@ impl<F: FnMut(u64) -> bool> Judge<Process, Server> for Bench<F> {
 
     fn visible(&self, world: &At) -> u64 {
         visible(world)
+    }
+
+    fn context(&self, world: &At) -> u64 {
+        u64::from(in_bounds(world))
     }
 
     fn goes_on(&mut self, states: u64) -> bool {
@@ -200,4 +248,73 @@ fn visible(world: &At) -> u64 {
         }
     }
     all.finish()
+}
+
+/// Whether belief is judged: no clock has stepped and no data was lost.
+fn in_bounds(world: &At) -> bool {
+    let out = [
+        FaultKind::ClockStep,
+        FaultKind::ServerClockStep,
+        FaultKind::ServerWipe,
+    ];
+    out.iter().all(|kind| world.fired()[*kind] == 0)
+}
+
+/// A state as the judge sees it, whoever is who: the least of its looks under
+/// all orders of the hosts.
+fn looks(world: &At, gates: &[GateMoment]) -> u64 {
+    let hosts: Vec<u16> = (0..world.hosts() as u16).collect();
+    let look = |order: &[u16]| {
+        let mut all = Digest::default();
+        let place = |id: &[u8]| {
+            order.iter().position(|host| {
+                let seats = world.program(*host).seats();
+                seats.iter().any(|seat| seat.user.id().as_bytes() == id)
+            })
+        };
+        for GateMoment { after, .. } in gates {
+            let mut held: Vec<_> = after
+                .held
+                .iter()
+                .map(|p| (place(&p.id), p.claimed))
+                .collect();
+            held.sort_unstable();
+            held.hash(&mut all);
+            for line in [&after.waiting, &after.absent] {
+                let line: Vec<_> = line.iter().map(|p| place(&p.id)).collect();
+                line.hash(&mut all);
+            }
+        }
+        for host in order {
+            let now = world.local_time(*host);
+            for seat in world.program(*host).seats() {
+                let up = world.is_up(*host);
+                let believes = up && seat.session.belief(now).is_some();
+                (believes, up && seat.user.stage == Stage::Inside).hash(&mut all);
+            }
+        }
+        all.finish()
+    };
+    orders(hosts)
+        .iter()
+        .map(|order| look(order))
+        .min()
+        .unwrap_or(0)
+}
+
+/// All orders of a few.
+fn orders(of: Vec<u16>) -> Vec<Vec<u16>> {
+    if of.len() < 2 {
+        return vec![of];
+    }
+    let with_first = |at: usize| {
+        let mut rest = of.clone();
+        let first = rest.remove(at);
+        let rest = orders(rest).into_iter();
+        rest.map(move |mut order| {
+            order.insert(0, first);
+            order
+        })
+    };
+    (0..of.len()).flat_map(with_first).collect()
 }

@@ -45,7 +45,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use super::{Ask, Client, Conn, Event, Failure, Input, Output, RequestId};
+use super::{Ask, Client, Conn, Event, Failure, Input, Likeness, Output, RequestId};
 use crate::redis::{Bytes, Command, Reply};
 use crate::script;
 use crate::slots::{Ended, Fence, IdError, Nonce, Outcome, Rejected, validate_id};
@@ -310,7 +310,7 @@ impl Client for SlotsClient {
         }
     }
 
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
         let Self {
             settings: _,
             id,
@@ -329,26 +329,44 @@ impl Client for SlotsClient {
             outputs,
         } = self;
         let now = clock.peek(now);
-        let ahead = |at: &Option<LocalTime>| at.map(|at| at.relative_to(now));
-        (id, clock.age(now), nonce, unanswered, ahead(limit)).hash(state);
+        let until = match phase {
+            Phase::Holding(held) => held.until,
+            Phase::Leaving(leaving) => leaving.until,
+            Phase::Idle | Phase::Joining { .. } | Phase::Waiting { .. } => None,
+        };
+        for at in [*limit, until, *next_at] {
+            // What has passed has passed, however long ago.
+            let ahead = at.map(|at| at.max(now).relative_to(now));
+            ahead.is_some().hash(state);
+            ahead.into_iter().for_each(|ns| state.deadline(ns));
+        }
+        state.age(clock.age(now));
+        (id, nonce, unanswered).hash(state);
         core::mem::discriminant(phase).hash(state);
         match phase {
             Phase::Idle => {}
             Phase::Joining { wait } => wait.hash(state),
-            Phase::Waiting { wait, position } => (wait, position).hash(state),
+            Phase::Waiting { wait, position } => {
+                wait.hash(state);
+                state.figure(*position);
+            }
             Phase::Holding(held) => {
-                (held.fence, held.wait_ms, ahead(&held.until)).hash(state);
+                state.fence(held.fence);
+                state.figure(held.wait_ms);
                 (held.told, held.touched).hash(state);
             }
             Phase::Leaving(leaving) => {
-                (&leaving.by, &leaving.tell, ahead(&leaving.until)).hash(state);
-                leaving.then.hash(state);
+                match leaving.by {
+                    By::Release(fence) => state.fence(fence),
+                    By::Cancel => By::Cancel.hash(state),
+                }
+                (&leaving.tell, leaving.then).hash(state);
             }
         }
         if let Some(current) = current {
             (current.request, current.sent.relative_to(now), current.what).hash(state);
         }
-        (superseded, ahead(next_at), failures).hash(state);
+        (superseded, failures).hash(state);
         (load, nudged, subscription, outputs).hash(state);
     }
 }

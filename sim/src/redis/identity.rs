@@ -70,6 +70,13 @@ fn mark(of: &Value, name: &[u8]) -> Option<u64> {
 
 impl Server {
     pub(super) fn identity_at(&self, now_us: u64, names: &dyn Names) -> u64 {
+        self.identity_besides(&[], now_us, names)
+    }
+
+    /// Identity of all but these keys, for one who knows them better: the times
+    /// in their values are its to tell.
+    #[must_use]
+    pub fn identity_besides(&self, known: &[&[u8]], now_us: u64, names: &dyn Names) -> u64 {
         let State {
             sessions,
             subscriptions,
@@ -77,11 +84,22 @@ impl Server {
             ..
         } = &*self.state;
         let mut state = Digest::default();
-        if !scripts.is_empty() {
+        // They are keys of the first database: with others, nothing is known.
+        let known = if self.state.others.is_empty() {
+            known
+        } else {
+            &[]
+        };
+        let mut unknown = 0;
+        self.state.hash_keys(&mut state, |db| {
+            let (sum, count) = keys(db, known, now_us, names);
+            unknown += count;
+            sum
+        });
+        // Without better knowledge, a script may have stored the time.
+        if !scripts.is_empty() && (unknown > 0 || known.is_empty()) {
             now_us.hash(&mut state);
         }
-        self.state
-            .hash_keys(&mut state, |db| keys(db, now_us, names));
         for sha in scripts.keys() {
             state.write(sha);
         }
@@ -107,10 +125,13 @@ impl Server {
     }
 }
 
-fn keys(db: &Keyspace, now_us: u64, names: &dyn Names) -> u64 {
-    db.iter(now_us).fold(0, |sum, (key, of)| {
+/// All keys but the `known`, and how many they are.
+fn keys(db: &Keyspace, known: &[&[u8]], now_us: u64, names: &dyn Names) -> (u64, usize) {
+    let unknown = db.iter(now_us).filter(|(key, _)| !known.contains(&&***key));
+    unknown.fold((0, 0), |(sum, count), (key, of)| {
         let left_ms = db.expires_at_ms(key, now_us);
         let left_ms = left_ms.map(|at| at.saturating_sub(now_us / 1_000));
-        sum.wrapping_add(Digest::of(&(word(names, key), value(names, of), left_ms)))
+        let entry = Digest::of(&(word(names, key), value(names, of), left_ms));
+        (sum.wrapping_add(entry), count + 1)
     })
 }

@@ -135,7 +135,7 @@ struct State {
 impl State {
     /// Feeds all databases and who watches them to a hasher. That a database
     /// was used and is empty again makes no difference.
-    fn hash_keys(&self, hasher: &mut impl Hasher, keys: impl Fn(&Keyspace) -> u64) {
+    fn hash_keys(&self, hasher: &mut impl Hasher, mut keys: impl FnMut(&Keyspace) -> u64) {
         keys(&self.db).hash(hasher);
         self.db.watches().hash(hasher);
         for (number, db) in &self.others {

@@ -4,10 +4,12 @@
 //! explores all of them lists them, forks the world, and takes each. The digest of
 //! what has happened is not kept on such a path: the identity of states is.
 
+use sluice_core::client::Conn;
+
 use super::agenda::NEVER;
 use super::fault::FaultKind;
 use super::happening::Happening;
-use super::link::Phase;
+use super::link::{Phase, Up};
 use super::setup::Program;
 use super::{Source, World};
 use crate::choice::{Chooser, Label, Touch};
@@ -22,7 +24,22 @@ pub struct Event {
     pub touch: Touch,
     /// Time passes before it happens.
     pub leaps: bool,
+    /// The server learns by it that a connection has ended.
+    pub farewell: Farewell,
     source: usize,
+}
+
+/// Whether an event is the server's learning of a connection's end, and who can
+/// tell when it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// It is not.
+    No,
+    /// Of a connection for messages that its client has left: who publishes is
+    /// told how many listen.
+    Heard,
+    /// Nobody can.
+    Unheard,
 }
 
 impl<P: Program, S: Store> World<P, S> {
@@ -38,10 +55,23 @@ impl<P: Program, S: Store> World<P, S> {
                 label: self.label(at),
                 touch: self.touch(at),
                 leaps: self.agenda.get(source) > self.now,
+                farewell: self.farewell(at),
                 source,
             }
         };
         enabled.into_iter().map(event).collect()
+    }
+
+    fn farewell(&self, source: Source) -> Farewell {
+        let Source::Up(at) = source else {
+            return Farewell::No;
+        };
+        let link = &self.links[at];
+        match (link.up.front().map(|f| &f.body), link.role) {
+            (Some(Up::Fin), Conn::Commands) => Farewell::Unheard,
+            (Some(Up::Fin), Conn::Messages) if !link.client_open => Farewell::Heard,
+            _ => Farewell::No,
+        }
     }
 
     /// Lets one of [`World::events`] happen. Returns what did: nothing, if it

@@ -39,6 +39,7 @@ mod happening;
 mod identity;
 mod link;
 mod network;
+mod reading;
 mod setup;
 mod shared;
 #[cfg(test)]
@@ -53,9 +54,10 @@ use sluice_core::client::{Conn, Input, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
-pub use explore::Event;
+pub use explore::{Event, Farewell};
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
+pub use reading::{Exact, Ranks, Reading, When};
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
 
 use crate::choice::{Chooser, Kind, Label, Touch};

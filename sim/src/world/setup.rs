@@ -1,10 +1,10 @@
 //! What a world is made of.
 
 use core::fmt::Debug;
-use core::hash::{Hash, Hasher};
+use core::hash::Hash;
 
 use serde::{Deserialize, Serialize};
-use sluice_core::client::{Input, Output};
+use sluice_core::client::{Input, Likeness, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
@@ -37,7 +37,7 @@ pub trait Program: Clone + Hash + Debug {
     /// Feeds the logical state, with points in time relative to `now` where it
     /// can be: two programs that will behave alike from now on, by whatever
     /// o'clock, should feed the same. Without better knowledge, everything.
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
         self.hash(state);
         now.hash(state);
     }

@@ -25,6 +25,33 @@ pub(super) struct Known {
     pub(super) identity: u64,
     /// It mentions the name of another host.
     pub(super) others: bool,
+    /// The fencing numbers in it, in the order in which they come.
+    pub(super) fences: Fences,
+}
+
+/// A few fencing numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fences {
+    list: [u64; 3],
+    len: u8,
+}
+
+impl Fences {
+    /// Adds one; false if there is no room.
+    pub(super) fn add(&mut self, fence: u64) -> bool {
+        match self.list.get_mut(usize::from(self.len)) {
+            None => false,
+            Some(slot) => {
+                *slot = fence;
+                self.len += 1;
+                true
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> core::slice::Iter<'_, u64> {
+        self.list[..usize::from(self.len)].iter()
+    }
 }
 
 impl<T: Clone> Clone for Inner<T> {

@@ -38,16 +38,18 @@ pub(super) fn run(args: &ProveArgs) -> Result<Exit, Failure> {
     } else {
         faults
     };
+    let scenario = Scenario::proof(args.cap, args.clients, args.ops / 2, faults);
+    let bounds = Bounds {
+        faults: args.faults,
+        clock_steps: args.clock_steps,
+        states: args.states,
+    };
+    let known = Proof::of(subject, scenario, bounds);
     let proof = Proof {
-        subject,
-        scenario: Scenario::proof(args.cap, args.clients, args.ops / 2, faults),
-        bounds: Bounds {
-            faults: args.faults,
-            clock_steps: args.clock_steps,
-            states: args.states,
-        },
         symmetric: !args.no_symmetry,
         reduced: !args.no_reduction,
+        by_meaning: known.by_meaning && !args.exact,
+        ..known
     };
     let start = Instant::now();
     let progress = Progress::start();
@@ -63,7 +65,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<Exit, Failure> {
         program: program(),
     };
     let text = if args.output.format() == Format::Json {
-        as_json(args, &shown, &cost)?
+        as_json(args, &proof, &shown, &cost)?
     } else {
         as_text(args, &proof, &shown, &cost)
     };
@@ -96,9 +98,14 @@ fn as_text(args: &ProveArgs, proof: &Proof, shown: &Shown, cost: &Cost) -> Strin
         "every client told apart"
     };
     let reduction = if proof.reduced {
-        "local events first, once no fault and no time may come between"
+        "ends of connections first; local events first, once no fault and no time may come between"
     } else {
         "every order of local events"
+    };
+    let numbers = if proof.by_meaning {
+        "order keys and fencing numbers by rank, no statistics"
+    } else {
+        "every number as it is"
     };
     let mut text = format!(
         "{}\n\n\
@@ -109,6 +116,7 @@ fn as_text(args: &ProveArgs, proof: &Proof, shown: &Shown, cost: &Cost) -> Strin
          time         passes only to the next deadline, at any moment; bounds polls too\n\
          properties   {}, step by step; nothing about what comes about in the end\n\
          identity     64-bit hash of the state, times relative; {symmetry}\n\
+         numbers      {numbers}\n\
          reduction    {reduction}\n\
          states       {} ({} ends, {} out of time), longest path {}\n\
          transitions  {}\n\
@@ -171,7 +179,7 @@ fn picture(args: &ProveArgs, proof: &Proof, decisions: &[sluice_sim::log::Decisi
     format!("\n\n{picture}")
 }
 
-fn as_json(args: &ProveArgs, shown: &Shown, cost: &Cost) -> Result<String, Failure> {
+fn as_json(args: &ProveArgs, proof: &Proof, shown: &Shown, cost: &Cost) -> Result<String, Failure> {
     let c = &shown.certificate;
     let names: Vec<&str> = c
         .alphabet
@@ -190,6 +198,7 @@ fn as_json(args: &ProveArgs, shown: &Shown, cost: &Cost) -> Result<String, Failu
         "properties": JUDGED,
         "symmetry": !args.no_symmetry,
         "reduction": !args.no_reduction,
+        "by_meaning": proof.by_meaning,
         "states": c.states,
         "transitions": c.transitions,
         "ends": c.ends,

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-use sluice_core::client::{Ask, Client, Event, Input, Output};
+use sluice_core::client::{Ask, Client, Event, Input, Likeness, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::slots::{Class, Config, Ended, Event as SlotsEvent, Fence, Outcome, Slots};
 use sluice_core::time::{LocalTime, StoreTime};
@@ -250,7 +250,7 @@ impl Program for Process {
         }
     }
 
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
         for seat in &self.seats {
             seat.user.identity(now, state);
             seat.session.identity(now, state);

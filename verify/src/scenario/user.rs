@@ -1,8 +1,8 @@
 //! One user: arrives, acquires a session, runs queries inside it, leaves.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 
-use sluice_core::client::{Ask, Event};
+use sluice_core::client::{Ask, Event, Likeness};
 use sluice_core::slots::{Ended, Fence};
 use sluice_core::time::LocalTime;
 
@@ -158,12 +158,19 @@ impl User {
     /// Feeds what its further behaviour depends on, with points in time relative
     /// to `now`; what it has counted is left out, and its number, which its id
     /// says too.
-    pub fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
-        let at = self.at.map(|at| at.relative_to(now));
+    pub fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
+        // Who is not inside has yet to be told when to leave.
+        let leave = (self.stage == Stage::Inside).then_some(self.leave);
+        for at in [self.at, leave] {
+            // What has passed has passed, however long ago.
+            let ahead = at.map(|at| at.max(now).relative_to(now));
+            ahead.is_some().hash(state);
+            ahead.into_iter().for_each(|ns| state.deadline(ns));
+        }
         (&self.id, self.plan, self.stage, self.query, self.cancelled).hash(state);
-        (at, self.leave.relative_to(now)).hash(state);
         (self.rounds_left, self.queries_left, self.session_over).hash(state);
-        (self.pending, self.lives).hash(state);
+        let lives = self.plan.renamed.then_some(self.lives);
+        (self.pending, lives).hash(state);
     }
 
     /// Acts, if its time has come.

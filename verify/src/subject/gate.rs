@@ -1,10 +1,9 @@
 //! A gate of a subject: what its clients are made of, and how it is observed.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 
 use sluice_core::client::slots::{Settings, SlotsClient};
-use sluice_core::client::{Client, Input, Output};
+use sluice_core::client::{Client, Input, Likeness, Output};
 use sluice_core::redis::{Command, Reply};
 use sluice_core::script::{self, GateKeys};
 use sluice_core::slots::{Config, Fence, Presence};
@@ -333,7 +332,7 @@ impl Client for AnyClient {
         }
     }
 
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
         match self {
             Self::Hash(client) => client.identity(now, state),
             Self::Slots(client) => client.identity(now, state),

@@ -8,11 +8,11 @@
 //! have in common: retries without a nonce (B05), and no lease (B07).
 
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sluice_core::client::{Ask, Client, Event, Failure, Input, Output, RequestId};
+use sluice_core::client::{Ask, Client, Event, Failure, Input, Likeness, Output, RequestId};
 use sluice_core::redis::{Command, Reply};
 use sluice_core::slots::{Fence, Rejected};
 use sluice_core::time::LocalTime;
@@ -430,11 +430,14 @@ impl Client for HashGate {
         (self.state == State::Inside).then_some(0)
     }
 
-    fn identity<H: Hasher>(&self, now: LocalTime, state: &mut H) {
-        let ahead = |at: Option<LocalTime>| at.map(|at| at.relative_to(now));
+    fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
+        for at in [self.retry_at, self.look_at] {
+            let ahead = at.map(|at| at.max(now).relative_to(now));
+            ahead.is_some().hash(state);
+            ahead.into_iter().for_each(|ns| state.deadline(ns));
+        }
         (&self.id, &self.state, self.waits, self.cancelling).hash(state);
         (&self.outstanding, &self.outputs).hash(state);
-        (ahead(self.retry_at), ahead(self.look_at)).hash(state);
     }
 }
 

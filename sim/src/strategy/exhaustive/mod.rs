@@ -8,15 +8,25 @@
 //!
 //! # What keeps it small
 //!
-//! * *Identity*: times relative to now, counters left out, clients in any order
-//!   ([`Search::symmetric`]).
-//! * *Local events first* ([`Search::reduced`]): once no fault and no time may
-//!   come in between any more, what happens on a host alone commutes with all
-//!   that happens elsewhere. If nothing else can arrive at the host either, and
-//!   the judge sees no difference, such an event is taken at once and nothing
-//!   else is tried beside it: an ample set (Clarke, Grumberg, Peled: *Model
-//!   checking*, ch. 10) of one event. Never if the state it leads to is on the
-//!   path already, or an event elsewhere could be put off for ever.
+//! * *Identity* ([`World::identity`]): times relative to now, counters left out,
+//!   clients in any order ([`Search::symmetric`]), and of numbers what they mean
+//!   ([`Reading`]). Once no time may pass and no clock may step any more, a
+//!   deadline that lies ahead is never reached, however far ahead it is.
+//! * *Farewells first* ([`Search::reduced`]): that the server learns of the end
+//!   of a connection which nobody uses any more commutes with everything,
+//!   faults and time included, and nobody sees it.
+//! * *Local events first*: once no fault and no time may come in between any
+//!   more, what happens on a host alone commutes with all that happens
+//!   elsewhere. If nothing else can arrive at the host either, and the judge sees
+//!   no difference, it need not wait for the others.
+//!
+//! Both take one event and try nothing else beside it: an ample set (Clarke,
+//! Grumberg, Peled: *Model checking*, ch. 10) of one event. It commutes with all
+//! that others can do before it (C1), the judge sees no difference (C2), and no
+//! event is put off for ever (C3): if the state that it leads to is on the path
+//! already, all the others are tried, too. No sleep sets: with states matched by
+//! identity they would have to be kept with each state (Godefroid: *Partial-order
+//! methods*, ch. 4.5), and they save transitions, not states.
 //!
 //! # What the result claims
 //!
@@ -29,10 +39,11 @@ mod branch;
 use hashbrown::HashSet;
 
 use crate::choice::Label;
+use crate::digest::Digest;
 use crate::log::Decision;
 use crate::redis::FixedState;
 use crate::store::Store;
-use crate::world::{Event, FaultKind, Program, World};
+use crate::world::{Event, Farewell, FaultKind, Program, Reading, World};
 use branch::Branch;
 
 /// How far a search goes.
@@ -57,6 +68,13 @@ pub trait Judge<P: Program, S: Store> {
     /// All that it sees of a state but the server: two states of the same
     /// server that look alike here are judged alike.
     fn visible(&self, world: &World<P, S>) -> u64;
+
+    /// What it goes by besides: states that differ in this are two. Nothing,
+    /// unless it says so.
+    fn context(&self, world: &World<P, S>) -> u64 {
+        let _ = world;
+        0
+    }
 
     /// Whether to go on; asked now and then, with the number of states.
     fn goes_on(&mut self, states: u64) -> bool {
@@ -136,6 +154,7 @@ impl Search {
         &self,
         world: World<P, S>,
         engine: &S::Engine,
+        reading: &impl Reading<S>,
         judge: &mut impl Judge<P, S>,
     ) -> Certificate {
         let mut certificate = Certificate {
@@ -149,13 +168,14 @@ impl Search {
             complete: false,
             violation: None,
         };
+        let ignores = reading.ignores_listeners();
         let mut seen: HashSet<u64, FixedState> = HashSet::default();
         let bounds = (self.bounds.faults, self.bounds.clock_steps);
-        let key = self.key(&world, bounds.0, bounds.1);
+        let key = self.key(&world, bounds, reading, judge);
         seen.insert(key);
         let mut on_path: HashSet<u64, FixedState> = HashSet::default();
         on_path.insert(key);
-        let first = self.node(world, bounds, key, &certificate.alphabet);
+        let first = self.node(world, bounds, key, &certificate.alphabet, ignores);
         let mut stack = vec![first];
         certificate.count_end(&stack[0]);
         while let Some(node) = stack.last_mut() {
@@ -176,7 +196,7 @@ impl Search {
                 certificate.violation = Some(Violation { words, decisions });
                 return certificate;
             }
-            let key = self.key(&after, faults, clock_steps);
+            let key = self.key(&after, (faults, clock_steps), reading, judge);
             if let Some(all) = &node.lone
                 && (on_path.contains(&key) || judge.visible(&node.world) != judge.visible(&after))
             {
@@ -195,7 +215,7 @@ impl Search {
                 return certificate;
             }
             let left = (faults, clock_steps);
-            let mut next = self.node(after, left, key, &certificate.alphabet);
+            let mut next = self.node(after, left, key, &certificate.alphabet, ignores);
             (next.path, next.last) = (path, last);
             certificate.count_end(&next);
             on_path.insert(key);
@@ -206,9 +226,18 @@ impl Search {
         certificate
     }
 
-    fn key<P: Program, S: Store>(&self, world: &World<P, S>, faults: u32, clock: u32) -> u64 {
-        let identity = world.identity(self.symmetric);
-        crate::digest::Digest::of(&(identity, faults, clock))
+    fn key<P: Program, S: Store>(
+        &self,
+        world: &World<P, S>,
+        left: (u32, u32),
+        reading: &impl Reading<S>,
+        judge: &impl Judge<P, S>,
+    ) -> u64 {
+        let steps = [FaultKind::ClockStep, FaultKind::ServerClockStep];
+        let clocks_step = left.0 > 0 && world.alphabet().any(|kind| steps.contains(&kind));
+        let frozen = left.1 == 0 && !clocks_step;
+        let identity = world.identity(self.symmetric, frozen, reading);
+        Digest::of(&(identity, left, judge.context(world)))
     }
 
     fn node<P: Program, S: Store>(
@@ -217,6 +246,7 @@ impl Search {
         (faults, clock_steps): (u32, u32),
         key: u64,
         alphabet: &[FaultKind],
+        ignores: bool,
     ) -> Node<P, S> {
         let mut moves: Vec<Move> = world
             .events()
@@ -227,8 +257,13 @@ impl Search {
         if faults > 0 {
             moves.extend(alphabet.iter().map(|kind| Move::Fault(*kind)));
         }
-        let alone = self.reduced && faults == 0 && clock_steps == 0;
-        let lone = alone.then(|| Self::lone(&world, &moves)).flatten();
+        let stops = [FaultKind::ServerRestart, FaultKind::ServerWipe];
+        let may_stop = faults > 0 && alphabet.iter().any(|kind| stops.contains(kind));
+        let lone = match (faults, clock_steps) {
+            _ if !self.reduced || may_stop => None,
+            (0, 0) => Self::farewell(&moves, ignores).or_else(|| Self::local(&world, &moves)),
+            _ => Self::farewell(&moves, ignores),
+        };
         let (moves, lone) = match lone {
             Some(only) if moves.len() > 1 => (vec![only], Some(moves)),
             Some(_) | None => (moves, None),
@@ -247,8 +282,22 @@ impl Search {
         }
     }
 
-    /// An event that commutes with everything that may come before it.
-    fn lone<P: Program, S: Store>(world: &World<P, S>, moves: &[Move]) -> Option<Move> {
+    /// The end of a connection, at the server, of which nobody hears.
+    fn farewell(moves: &[Move], ignores_listeners: bool) -> Option<Move> {
+        let fits = |m: &&Move| match m {
+            Move::Event(event) => match event.farewell {
+                Farewell::Unheard => true,
+                Farewell::Heard => ignores_listeners,
+                Farewell::No => false,
+            },
+            Move::Fault(_) => false,
+        };
+        moves.iter().find(fits).copied()
+    }
+
+    /// An event on a host alone that commutes with everything that may come
+    /// before it.
+    fn local<P: Program, S: Store>(world: &World<P, S>, moves: &[Move]) -> Option<Move> {
         let fits = |m: &&Move| match m {
             Move::Event(Event { touch, .. }) => {
                 let local = !touch.everything && touch.keys == 0;
