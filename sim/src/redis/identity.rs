@@ -12,7 +12,7 @@ use sluice_core::redis::Bytes;
 
 use super::hash::FixedHasher;
 use super::keyspace::Keyspace;
-use super::value::Value;
+use super::value::{Stream, Value};
 use super::{Server, State};
 use crate::digest::Digest;
 use crate::store::Names;
@@ -42,10 +42,29 @@ fn value(names: &dyn Names, value: &Value) -> u64 {
             .into_iter()
             .map(|(member, score)| (word(names, member), (score + 0.0).to_bits()))
             .fold(4, ordered),
-        // Whatever else there is, there is no name in it.
-        #[allow(unreachable_patterns, reason = "a type that came later")]
-        other => other.digest(),
+        Value::Stream(stream) => Digest::of(&self::stream(names, stream)),
     }
+}
+
+/// A stream with names replaced. Its times stay as they are: they are data.
+fn stream(names: &dyn Names, stream: &Stream) -> u64 {
+    let mut sum = Digest::of(&(stream.last, stream.added, stream.max_deleted));
+    for (id, fields) in stream.iter() {
+        let words: Vec<u64> = fields.iter().map(|part| word(names, part)).collect();
+        sum = Digest::of(&(sum, id, words));
+    }
+    for (name, group) in &stream.groups {
+        sum = Digest::of(&(sum, word(names, name), group.last, group.read));
+        let consumers = group.consumers.iter().map(|(name, consumer)| {
+            Digest::of(&(word(names, name), consumer.seen_ms, consumer.active_ms))
+        });
+        sum = Digest::of(&(sum, consumers.fold(0, u64::wrapping_add)));
+        for (id, pending) in &group.pending {
+            let consumer = word(names, &pending.consumer);
+            sum = Digest::of(&(sum, id, consumer, pending.delivered_ms, pending.count));
+        }
+    }
+    sum
 }
 
 /// What is stored under a name in one value.
@@ -63,8 +82,21 @@ fn mark(of: &Value, name: &[u8]) -> Option<u64> {
         Value::ZSet(zset) => zset
             .score(name)
             .map(|score| Digest::of(&(score.to_bits(), zset.rank(name)))),
-        #[allow(unreachable_patterns, reason = "a type that came later")]
-        _ => None,
+        Value::Stream(stream) => {
+            let entries = stream.iter().flat_map(|(id, fields)| {
+                let places = fields.iter().zip(0u64..);
+                places.filter_map(move |(part, n)| (**part == *name).then_some((id, n)))
+            });
+            let sum = entries.fold(0u64, |sum, place| sum.wrapping_add(Digest::of(&place)));
+            let groups = stream.groups.iter().filter_map(|(group, of)| {
+                let consumer = of.consumers.get(name)?;
+                let pending: Vec<_> = consumer.pending.iter().collect();
+                Some(Digest::of(&(group, pending)))
+            });
+            let sum = groups.fold(sum, u64::wrapping_add);
+            (sum > 0).then_some(sum)
+        }
+        Value::Str(_) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use sluice_core::redis::Bytes;
 use super::SessionId;
 use super::command::Fail;
 use super::hash;
-use super::value::{Hash, List, Set, Typed, Value, ZSet};
+use super::value::{Hash, List, Set, Stream, Typed, Value, ZSet};
 
 /// A value and its expiry in milliseconds since the Unix epoch.
 #[derive(Clone, Debug)]
@@ -55,7 +55,9 @@ impl Keyspace {
     pub fn string(&self, key: &[u8], now_us: u64) -> Option<&Bytes> {
         match self.get(key, now_us)? {
             Value::Str(bytes) => Some(bytes),
-            Value::Hash(_) | Value::List(_) | Value::Set(_) | Value::ZSet(_) => None,
+            Value::Hash(_) | Value::List(_) | Value::Set(_) | Value::ZSet(_) | Value::Stream(_) => {
+                None
+            }
         }
     }
 
@@ -81,6 +83,12 @@ impl Keyspace {
     #[must_use]
     pub fn zset(&self, key: &[u8], now_us: u64) -> Option<&ZSet> {
         ZSet::of(self.get(key, now_us)?)
+    }
+
+    /// The stream at a key; `None` also when it holds another type.
+    #[must_use]
+    pub fn stream(&self, key: &[u8], now_us: u64) -> Option<&Stream> {
+        Stream::of(self.get(key, now_us)?)
     }
 
     /// When the key expires, in milliseconds since the Unix epoch; `None`

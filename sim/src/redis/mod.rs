@@ -41,7 +41,9 @@ pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
 use session::{Session, Subscriptions};
-pub use value::{Hash as HashValue, List, Set, Value, ZSet};
+pub use value::{
+    Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
+};
 
 /// Which Redis is imitated, where versions differ observably.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +75,22 @@ impl Version {
     /// Whether `BITCOUNT` and `BITPOS` read all arguments before they look for
     /// the key.
     const fn bit_arguments_first(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// Whether consumers are told apart by when they were last given something,
+    /// and are made by asking, though there be nothing.
+    const fn active_consumers(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// Whether `XSETID` refuses to go back to before what was deleted.
+    const fn deleted_bounds_last(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// Whether the complaint about unpaired streams and ids names the command.
+    const fn names_unbalanced(self) -> bool {
         self.rank_with_score()
     }
 

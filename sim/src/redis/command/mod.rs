@@ -18,6 +18,7 @@ mod scripts;
 mod server;
 mod sets;
 mod sort;
+mod streams;
 mod strings;
 mod table;
 mod touch;

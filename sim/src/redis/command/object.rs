@@ -54,6 +54,7 @@ fn encoding(value: &Value, version: Version) -> &'static str {
                 "skiplist"
             }
         }
+        Value::Stream(_) => "stream",
     }
 }
 

@@ -81,9 +81,14 @@ struct Row {
     text: Option<Bytes>,
 }
 
+/// What C takes for the whole of a string.
+fn c_string(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// `strtod`, to which nothing is 0.
 fn number(text: &[u8]) -> Result<f64, Fail> {
-    let text = text.trim_ascii_start();
+    let text = c_string(text).trim_ascii_start();
     if text.is_empty() {
         return Ok(0.0);
     }
@@ -114,7 +119,12 @@ fn rows(state: &mut State, items: Vec<Bytes>, options: &Options) -> Result<Vec<R
 
 fn order(a: &Row, b: &Row, options: &Options) -> Ordering {
     let order = if options.alpha {
-        a.text.cmp(&b.text)
+        let read = |row: &Row| match (&row.text, options.store) {
+            // `strcoll`, unless the result is kept.
+            (Some(text), None) => Some(c_string(text).to_vec()),
+            (text, _) => text.as_deref().map(<[u8]>::to_vec),
+        };
+        read(a).cmp(&read(b))
     } else {
         let order = a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal);
         order.then_with(|| a.item.cmp(&b.item))

@@ -7,7 +7,7 @@ use sluice_core::redis::Reply;
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
     Arg, Out, bitfield, bits, databases, hashes, keys, lcs, lists, object, pubsub, scripts, server,
-    sets, sort, strings, transactions, zranges, zsetops, zsets,
+    sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -28,6 +28,8 @@ pub(crate) enum Keys {
     },
     /// The first argument, and what follows the last `STORE`.
     Sorted,
+    /// The first half of what follows `STREAMS`.
+    Streams,
 }
 
 impl Keys {
@@ -55,11 +57,19 @@ impl Keys {
             }
             Self::Sorted => {
                 args.iter().skip(1).take(1).for_each(&mut visit);
+                // The last one counts.
                 let store = args
                     .iter()
                     .rposition(|arg| arg.eq_ignore_ascii_case(b"store"));
                 let key = store.and_then(|at| args.get(at + 1));
                 key.into_iter().for_each(visit);
+            }
+            Self::Streams => {
+                let word = args
+                    .iter()
+                    .position(|arg| arg.eq_ignore_ascii_case(b"streams"));
+                let after = word.map_or(&[][..], |at| &args[at + 1..]);
+                after[..after.len() / 2].iter().for_each(visit);
             }
         }
     }
@@ -189,6 +199,7 @@ const STORED: Keys = Keys::Counted {
     stored: true,
 };
 const SORTED: Keys = Keys::Sorted;
+const STREAMS: Keys = Keys::Streams;
 const PAIRS: Keys = Keys::At {
     first: 1,
     last: -1,
@@ -346,6 +357,21 @@ const TABLE: &[Spec] = table! {
     Session "unwatch" 1 r NO transactions::unwatch;
     Data "wait" 3 r NO server::wait;
     Session "watch" -2 r NO transactions::watch;
+    Data "xack" -4 w ONE streams::xack;
+    Data "xadd" -5 w ONE streams::xadd;
+    Data "xautoclaim" -6 w ONE streams::xautoclaim;
+    Data "xclaim" -6 w ONE streams::xclaim;
+    Data "xdel" -3 w ONE streams::xdel;
+    Data "xgroup" -2 w SECOND streams::xgroup;
+    Data "xinfo" -2 r SECOND streams::xinfo;
+    Data "xlen" 2 r ONE streams::xlen;
+    Data "xpending" -3 r ONE streams::xpending;
+    Data "xrange" -4 r ONE streams::xrange;
+    Data "xread" -4 r STREAMS streams::xread;
+    Data "xreadgroup" -7 w STREAMS streams::xreadgroup;
+    Data "xrevrange" -4 r ONE streams::xrevrange;
+    Data "xsetid" -3 w ONE streams::xsetid;
+    Data "xtrim" -4 w ONE streams::xtrim;
     Data "zadd" -4 w ONE zsets::zadd;
     Data "zcard" 2 r ONE zsets::zcard;
     Data "zcount" 4 r ONE zranges::zcount;
@@ -410,6 +436,8 @@ mod tests {
         assert_eq!(keys("sintercard 2 a b LIMIT 1"), "a b");
         assert_eq!(keys("lmpop 9 a LEFT"), "a LEFT");
         assert_eq!(keys("lmpop x a LEFT"), "");
+        assert_eq!(keys("xread COUNT 1 STREAMS a b 0 0"), "a b");
+        assert_eq!(keys("xread COUNT 1 COUNT"), "");
         assert_eq!(keys("sort l BY w* STORE d"), "l d");
         assert_eq!(keys("object HELP"), "");
         assert_eq!(keys("object encoding k"), "k");

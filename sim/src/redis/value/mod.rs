@@ -1,5 +1,6 @@
 //! What a key can hold.
 
+mod stream;
 mod tree;
 mod zset;
 
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 use super::hash;
+pub use stream::{Consumer, Fields, Group, Pending, Stream, StreamId};
 pub use zset::ZSet;
 
 /// A value. Clones share until one of them writes.
@@ -24,6 +26,8 @@ pub enum Value {
     Set(Rc<Set>),
     /// A sorted set.
     ZSet(Rc<ZSet>),
+    /// A stream.
+    Stream(Rc<Stream>),
 }
 
 impl Value {
@@ -36,6 +40,7 @@ impl Value {
             Self::List(_) => "list",
             Self::Set(_) => "set",
             Self::ZSet(_) => "zset",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -47,6 +52,7 @@ impl Value {
             Self::List(list) => (3, list.digest()),
             Self::Set(set) => (4, set.digest),
             Self::ZSet(zset) => (5, zset.digest()),
+            Self::Stream(stream) => (6, stream.digest()),
         };
         hash::pair(&[tag], &digest.to_le_bytes())
     }
@@ -85,7 +91,7 @@ macro_rules! typed {
     )*};
 }
 
-typed!(Hash, List, Set, ZSet);
+typed!(Hash, List, Set, Stream, ZSet);
 
 /// Field to value. Iterates in the fields' byte order: Redis promises no order,
 /// and a canonical one keeps runs comparable.
