@@ -203,24 +203,25 @@ fn combine(query: &Query, how: Algebra) -> Vec<(Bytes, f64)> {
     }
 }
 
-fn zset_of(items: Vec<(Bytes, f64)>) -> ZSet {
+/// In order. What is kept has no negative zero: the compact encoding loses it.
+fn zset_of(items: Vec<(Bytes, f64)>, kept: bool) -> ZSet {
     let mut zset = ZSet::default();
     for (member, score) in items {
-        zset.insert(&member, score + 0.0);
+        zset.insert(&member, if kept { score + 0.0 } else { score });
     }
     zset
 }
 
 fn read(state: &mut State, args: &[Arg], how: Algebra, name: &str) -> Out {
     let query = query(state, &args[1..], how, Form::Read, name)?;
-    let zset = zset_of(combine(&query, how));
+    let zset = zset_of(combine(&query, how), false);
     let found = zset.range(0, usize::MAX);
     Ok(listing(found, query.scores, state.version))
 }
 
 fn store(state: &mut State, args: &[Arg], how: Algebra, name: &str) -> Out {
     let query = query(state, &args[2..], how, Form::Store, name)?;
-    let zset = zset_of(combine(&query, how));
+    let zset = zset_of(combine(&query, how), true);
     put_zset(state, &args[1], zset)
 }
 
