@@ -43,7 +43,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::{Hash, Hasher};
+use core::hash::Hash;
 
 use super::{Ask, Client, Conn, Event, Failure, Input, Likeness, Output, RequestId};
 use crate::redis::{Bytes, Command, Reply};
@@ -51,6 +51,7 @@ use crate::script;
 use crate::slots::{Ended, Fence, IdError, Nonce, Outcome, Rejected, validate_id};
 use crate::time::LocalTime;
 
+mod identity;
 mod refusal;
 mod settings;
 #[cfg(test)]
@@ -311,97 +312,7 @@ impl Client for SlotsClient {
     }
 
     fn identity<H: Likeness>(&self, now: LocalTime, state: &mut H) {
-        let Self {
-            settings: _,
-            id,
-            clock,
-            phase,
-            nonce,
-            unanswered,
-            limit,
-            current,
-            superseded,
-            next_at,
-            failures,
-            load,
-            nudged,
-            subscription,
-            outputs,
-        } = self;
-        let now = clock.peek(now);
-        let until = match phase {
-            Phase::Holding(held) => held.until,
-            Phase::Leaving(leaving) => leaving.until,
-            Phase::Idle | Phase::Joining { .. } | Phase::Waiting { .. } => None,
-        };
-        for at in [*limit, until, *next_at] {
-            // What has passed has passed, however long ago.
-            let ahead = at.map(|at| at.max(now).relative_to(now));
-            ahead.is_some().hash(state);
-            ahead.into_iter().for_each(|ns| state.deadline(ns));
-        }
-        state.age(clock.age(now));
-        (id, nonce, unanswered).hash(state);
-        core::mem::discriminant(phase).hash(state);
-        match phase {
-            Phase::Idle => {}
-            Phase::Joining { wait } => wait.hash(state),
-            Phase::Waiting { wait, position } => {
-                wait.hash(state);
-                state.figure(*position);
-            }
-            Phase::Holding(held) => {
-                state.fence(held.fence);
-                state.figure(held.wait_ms);
-                (held.told, held.touched).hash(state);
-            }
-            Phase::Leaving(leaving) => {
-                match leaving.by {
-                    By::Release(fence) => state.fence(fence),
-                    By::Cancel => By::Cancel.hash(state),
-                }
-                (&leaving.tell, leaving.then).hash(state);
-            }
-        }
-        if let Some(current) = current {
-            (current.request, current.sent.relative_to(now), current.what).hash(state);
-        }
-        (superseded, failures).hash(state);
-        (load, nudged, subscription, outputs).hash(state);
-    }
-}
-
-/// Settings are the same for all clients of a run and are left out.
-impl Hash for SlotsClient {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self {
-            settings: _,
-            id,
-            clock,
-            phase,
-            nonce,
-            unanswered,
-            limit,
-            current,
-            superseded,
-            next_at,
-            failures,
-            load,
-            nudged,
-            subscription,
-            outputs,
-        } = self;
-        (id, clock, phase, nonce, unanswered, limit, current).hash(state);
-        (
-            superseded,
-            next_at,
-            failures,
-            load,
-            nudged,
-            subscription,
-            outputs,
-        )
-            .hash(state);
+        self.feed(now, state);
     }
 }
 
