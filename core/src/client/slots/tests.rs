@@ -7,6 +7,8 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
+use core::hash::Hasher as _;
+
 use super::*;
 use crate::script::{GateKeys, Script};
 use crate::slots::{Config, Presence};
