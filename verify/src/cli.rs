@@ -18,6 +18,7 @@ use crate::subject::{Kind, Subject};
 use picture::PictureArgs;
 
 mod audit;
+mod determinism;
 mod find;
 mod mutants;
 mod output;
@@ -90,6 +91,12 @@ enum Command {
     Prove(ProveArgs),
     /// Hunt gates that are wrong on purpose: what each costs to find, by strategy
     Mutants(MutantsArgs),
+    /// Run every seed twice, in two processes: the same digest after every step
+    #[command(mut_arg("subject", |arg| arg.default_value("slots")))]
+    CheckDeterminism(DeterminismArgs),
+    /// One of the two processes: writes every step
+    #[command(hide = true)]
+    Steps(StepsArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -230,6 +237,27 @@ struct MutantsArgs {
     output: OutputArgs,
 }
 
+#[derive(Debug, Args)]
+struct DeterminismArgs {
+    #[command(flatten)]
+    gate: GateArgs,
+    /// Seeds to run twice
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..100")]
+    seeds: Range<u64>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct StepsArgs {
+    #[command(flatten)]
+    gate: GateArgs,
+    #[arg(long, value_parser = seeds)]
+    seeds: Range<u64>,
+    #[arg(long)]
+    threads: usize,
+}
+
 /// An even number of operations: who comes also goes.
 fn even(text: &str) -> Result<u32, String> {
     let n: u32 = text
@@ -268,6 +296,22 @@ struct GateArgs {
 }
 
 impl GateArgs {
+    /// As it was said on the command line, for another process.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec![
+            format!("--subject={}", self.subject),
+            format!("--strategy={}", self.strategy),
+        ];
+        words.extend(
+            self.scenario
+                .iter()
+                .map(|name| format!("--scenario={name}")),
+        );
+        words.extend(self.cap.iter().map(|n| format!("--cap={n}")));
+        words.extend(self.clients.iter().map(|n| format!("--clients={n}")));
+        words
+    }
+
     fn scenario(&self, subject: &Subject) -> Result<Scenario, Failure> {
         let sized = self.cap.is_some() || self.clients.is_some();
         let named = match &self.scenario {
@@ -379,6 +423,8 @@ pub fn main() -> ExitCode {
         Command::Script(args) => script::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::CheckDeterminism(args) => determinism::run(&args),
+        Command::Steps(args) => determinism::steps(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod cli;
+pub mod determinism;
 pub mod evidence;
 pub mod find;
 pub mod model;

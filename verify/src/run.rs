@@ -245,9 +245,15 @@ impl Run {
     /// Runs. The engine only keeps compiled scripts: any will do.
     #[must_use]
     pub fn go(&self, engine: &Engine) -> Outcome {
+        self.watch(engine, |_, _| {})
+    }
+
+    /// The same; `keep` sees every step with its number, from 1.
+    #[must_use]
+    pub fn watch(&self, engine: &Engine, keep: impl FnMut(u64, &Moment<'_>)) -> Outcome {
         let mut chooser = self.strategy.chooser(self.seed);
         let mut watch = Watch::new(self.scenario.build(&self.subject, &mut chooser));
-        watch.run(engine, &mut chooser, self.until, |_, _| {}, || false)
+        watch.run(engine, &mut chooser, self.until, keep, || false)
     }
 
     /// Runs, and keeps every step and every decision.

@@ -73,6 +73,15 @@ pub const ALL: &[Subject] = &[
     },
 ];
 
+/// Its clients look at something outside of the run: what `verify
+/// check-determinism` must find out. In no list, since nothing else is wrong.
+const UNSTEADY: Subject = Subject {
+    name: "unsteady",
+    about: "the gate, with clients that sign with an address of this process",
+    convicted_by: &[],
+    kind: Kind::Slots(Variant::NONE.with(quirk::Quirk::SignsWithAnAddress)),
+};
+
 /// A name that no subject has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown subject `{0}`; known are: {list}, and the mutants (`verify mutants`)", list = names())]
@@ -85,6 +94,7 @@ pub struct UnknownSubject(pub String);
 pub fn by_name(name: &str) -> Result<Subject, UnknownSubject> {
     ALL.iter()
         .chain(mutant::all().map(|m| &m.subject))
+        .chain([&UNSTEADY])
         .find(|s| s.name == name)
         .copied()
         .ok_or_else(|| UnknownSubject(name.chars().take(60).collect()))

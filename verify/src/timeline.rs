@@ -59,6 +59,18 @@ impl Default for Style {
     }
 }
 
+/// One thing that happened, in words; who is named by address.
+#[must_use]
+pub fn say(what: &Happening) -> String {
+    match words::Line::of(what) {
+        Some(line) => match line.who {
+            Some(who) => format!("{}.{} {}", who.host, who.actor, line.words),
+            None => line.words,
+        },
+        None => format!("{what:?}"),
+    }
+}
+
 /// Draws the end of a run, and what broke there, for a terminal.
 #[must_use]
 pub fn render(

@@ -378,3 +378,46 @@ fn a_run_is_drawn_into_a_file_that_stands_alone() {
         &["cannot write /nonexistent/x.svg"],
     );
 }
+
+/// Steps change with the gate and the workload; that they are counted does not.
+fn without_counts(text: &str) -> String {
+    let steps = text.split_once(" steps").map_or("", |(before, _)| {
+        before.rsplit(' ').next().unwrap_or_default()
+    });
+    text.replace(&format!("{steps} steps"), "[n] steps")
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_in_another_process() {
+    for strategy in ["random", "pct", "pos"] {
+        let args = ["--seeds", "0..12", "--strategy", strategy];
+        let output = verify(&[&["check-determinism"], &args[..]].concat());
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        let out = without_counts(&text(&output.stdout));
+        insta::assert_snapshot!(format!("determinism-{strategy}"), out);
+    }
+}
+
+/// A gate whose clients look at an address is found out, where it first does.
+#[test]
+fn what_depends_on_the_process_is_found_out() {
+    let args = [
+        "check-determinism",
+        "--subject",
+        "unsteady",
+        "--seeds",
+        "3..9",
+    ];
+    let output = verify(&args);
+    let out = text(&output.stdout);
+    assert_eq!(code(&output), 1, "{out}");
+    assert!(out.contains("They part in seed 3, step "), "{out}");
+    let sides: Vec<&str> = out.lines().filter(|line| line.contains("@0x")).collect();
+    assert_eq!(sides.len(), 2, "both sides are shown: {out}");
+    assert_ne!(sides[0], sides[1]);
+    let known = text(&verify(&["find", "--subject", "nobody"]).stderr);
+    assert!(
+        known.contains("naive") && !known.contains("unsteady"),
+        "{known}"
+    );
+}

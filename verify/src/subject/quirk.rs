@@ -51,6 +51,9 @@ pub enum Quirk {
     LeaseInASecondStep,
     /// It shows no fencing number to what the gate guards.
     ShowsNoFence,
+    /// Its name depends on where something lies in memory: the same seed is
+    /// another run in another process.
+    SignsWithAnAddress,
 }
 
 /// The real client, made wrong.
@@ -243,6 +246,12 @@ impl QuirkyClient {
                     self.names += 1;
                 }
                 command.args[7] = self.name();
+            }
+            Quirk::SignsWithAnAddress => {
+                if let Some(id) = command.args.get_mut(7) {
+                    let signed = format!("{}@{:p}", id.escape_ascii(), Arc::as_ptr(&self.gate));
+                    *id = Bytes::from(signed.as_bytes());
+                }
             }
             Quirk::SendsItsTime => {
                 let defaults: [&[u8]; 2] = [b"0", b"1"];
