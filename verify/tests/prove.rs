@@ -63,6 +63,38 @@ fn wrong_gates_are_convicted_with_a_way_to_see_it() {
     }
 }
 
+/// Every wrong gate that few clients, a fault and a step of time can break is
+/// convicted, by the property that it breaks.
+#[test]
+fn small_scopes_convict() {
+    let calm = PerFault::default();
+    let some = calm
+        .with(FaultKind::Cut, 1)
+        .with(FaultKind::Crash, 1)
+        .with(FaultKind::ScriptFlush, 1);
+    for (name, clients, faults, clock_steps, property) in [
+        ("naive", 2, 0, 0, "R1.1"),
+        ("hash-script-unconditional", 3, 0, 0, "R1.1"),
+        ("hash-script-reentry", 2, 1, 1, "R1.3"),
+        ("one-too-many", 3, 0, 0, "R1.1"),
+        ("one-too-many-at-the-door", 2, 0, 0, "R1.1"),
+        ("last-come-first-served", 3, 0, 0, "R1.2"),
+        ("second-release-raises-the-cap", 3, 1, 1, "R1.1"),
+    ] {
+        let alphabet = if faults > 0 { some } else { calm };
+        let scenario = Scenario::proof(1, clients, 1, alphabet);
+        let (_, shown) = explore(name, &scenario, faults, clock_steps);
+        let violation = shown.certificate.violation.as_ref();
+        let words = &violation.unwrap_or_else(|| panic!("{name} holds")).words;
+        assert!(words.starts_with(property), "{name}: {words}");
+        // The gate itself is not convicted by the same.
+        if faults == 0 || clients == 2 {
+            let (_, gate) = explore("slots", &scenario, faults, clock_steps);
+            assert!(gate.holds(), "the gate, beside {name}");
+        }
+    }
+}
+
 /// With a slot for everybody even the naive gate holds: the eight clients of
 /// the race are exhausted, and quickly.
 #[test]
