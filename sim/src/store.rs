@@ -24,8 +24,7 @@ pub trait Names {
     fn session(&self, session: SessionId) -> u64;
 }
 
-/// A server: executes commands one at a time, without waiting and without a
-/// clock of its own.
+/// A server: executes commands one at a time, without a clock of its own.
 pub trait Store: Clone + Debug {
     /// What is shared between all servers and takes no part in their state,
     /// such as compiled scripts.
@@ -40,6 +39,33 @@ pub trait Store: Clone + Debug {
         session: SessionId,
         command: &Command,
     ) -> Reply;
+
+    /// Executes one command, whose reply may come later: then `None`, and it
+    /// comes out of [`Store::poll_reply`]. Until then its session sends nothing.
+    fn submit(
+        &mut self,
+        engine: &Self::Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Option<Reply> {
+        Some(self.execute(engine, now_us, session, command))
+    }
+
+    /// The next reply that came later, in order; `None` once drained.
+    fn poll_reply(&mut self) -> Option<(SessionId, Reply)> {
+        None
+    }
+
+    /// When a session that waits has waited enough, by the server's clock.
+    fn deadline_us(&self) -> Option<u64> {
+        None
+    }
+
+    /// Answers those whose time is up. Harmless when it is early.
+    fn time_out(&mut self, now_us: u64) {
+        let _ = now_us;
+    }
 
     /// The next message for a subscriber, in order; `None` once drained.
     fn poll_push(&mut self) -> Option<(SessionId, Reply)>;

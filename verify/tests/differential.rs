@@ -23,6 +23,7 @@ const CONVERSATIONS: &[(&str, &str)] = &[
     ("strings", include_str!("differential/strings.txt")),
     ("bits", include_str!("differential/bits.txt")),
     ("streams", include_str!("differential/streams.txt")),
+    ("blocking", include_str!("differential/blocking.txt")),
     ("databases", include_str!("differential/databases.txt")),
     ("hashes", include_str!("differential/hashes.txt")),
     ("lists", include_str!("differential/lists.txt")),

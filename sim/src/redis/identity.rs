@@ -142,6 +142,7 @@ impl Server {
         });
         sessions.fold(0, of).hash(&mut state);
         subscriptions.identity(names).hash(&mut state);
+        self.state.waiting.identity(now_us, names, &mut state);
         state.finish()
     }
 

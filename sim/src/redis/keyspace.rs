@@ -5,7 +5,7 @@
 //! observer, can tell that it still occupies memory. Within one command (a
 //! whole script too) the time stands still, so a key cannot expire halfway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,6 +40,10 @@ pub struct Keyspace {
     watched: Vec<(Bytes, SessionId)>,
     /// Watchers whose keys have changed.
     dirty: Vec<SessionId>,
+    /// Keys that parked clients wait for.
+    awaited: BTreeSet<Bytes>,
+    /// Those of them that have changed, in order.
+    ready: VecDeque<Bytes>,
 }
 
 impl Keyspace {
@@ -281,8 +285,13 @@ impl Keyspace {
 
     /// The value of this key was changed.
     pub(super) fn changed(&mut self, key: &[u8]) {
-        if self.watched.is_empty() {
+        if self.watched.is_empty() && self.awaited.is_empty() {
             return;
+        }
+        if let Some(key) = self.awaited.get(key)
+            && !self.ready.contains(key)
+        {
+            self.ready.push_back(key.clone());
         }
         for (watched, session) in &self.watched {
             if **watched == *key && !self.dirty.contains(session) {
@@ -302,7 +311,7 @@ impl Keyspace {
     }
 
     pub(super) fn clear(&mut self) {
-        if !self.watched.is_empty() {
+        if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = self.entries.keys().cloned().collect();
             for key in keys {
                 self.changed(&key);
@@ -313,14 +322,15 @@ impl Keyspace {
 
     /// Whether there is nothing in it, nor anything to remember.
     pub(super) fn is_blank(&self) -> bool {
-        self.entries.is_empty() && self.watched.is_empty() && self.dirty.is_empty()
+        let watched = !self.watched.is_empty() || !self.dirty.is_empty();
+        self.entries.is_empty() && !watched && self.awaited.is_empty()
     }
 
     /// Exchanges the keys with others, which are returned. Watches stay: they
     /// are on names, and every key that came or went has changed.
     pub(super) fn exchange(&mut self, entries: Entries) -> Entries {
         let old = std::mem::replace(&mut self.entries, entries);
-        if !self.watched.is_empty() {
+        if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = old.keys().chain(self.entries.keys()).cloned().collect();
             for key in keys {
                 self.changed(&key);
@@ -367,6 +377,26 @@ impl Keyspace {
         self.watched.retain(|(_, watcher)| *watcher != session);
         self.dirty.retain(|watcher| *watcher != session);
         dirty
+    }
+
+    /// Somebody waits for this key to change.
+    pub(super) fn await_change(&mut self, key: Bytes) {
+        self.awaited.insert(key);
+    }
+
+    /// Nobody waits for this key any more.
+    pub(super) fn await_no_more(&mut self, key: &[u8]) {
+        self.awaited.remove(key);
+    }
+
+    /// The next awaited key that has changed.
+    pub(super) fn pop_ready(&mut self) -> Option<Bytes> {
+        self.ready.pop_front()
+    }
+
+    /// Keys that somebody waits for, and those of them that have changed.
+    pub(super) fn awaited(&self) -> (&BTreeSet<Bytes>, &VecDeque<Bytes>) {
+        (&self.awaited, &self.ready)
     }
 
     /// For the digest: who watches what, and whose watch is broken.

@@ -12,7 +12,9 @@
 //! Rejected: wrapping an existing in-memory Redis. None of those found takes
 //! its clock from outside, can be forked, or runs Lua 5.1.
 //!
-//! * Execute: [`Server::execute`], then drain [`Server::poll_push`].
+//! * Execute: [`Server::execute`], then drain [`Server::poll_push`]. Where
+//!   clients may wait (`BLPOP`): [`Server::submit`], [`Server::poll_reply`],
+//!   [`Server::deadline_us`], [`Server::time_out`].
 //! * Faults: [`Server::disconnect`], [`Server::flush_scripts`], [`Server::restart`].
 //! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
 
@@ -25,6 +27,7 @@ mod lua;
 mod number;
 mod session;
 mod value;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +47,7 @@ use session::{Session, Subscriptions};
 pub use value::{
     Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
 };
+use waiting::{Park, Waiting};
 
 /// Which Redis is imitated, where versions differ observably.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,6 +148,9 @@ struct State {
     now_us: u64,
     sessions: BTreeMap<SessionId, Session>,
     subscriptions: Subscriptions,
+    /// Left by a command that would rather wait, for whoever called it.
+    park: Option<Park>,
+    waiting: Waiting,
     scripts: Rc<BTreeMap<Sha, Bytes>>,
     replies: Replies,
     undeclared: Vec<Undeclared>,
@@ -207,8 +214,26 @@ impl Server {
 
     /// Executes one command of one session at server time `now_us`
     /// (microseconds since the Unix epoch). Commands with several replies
-    /// (`SUBSCRIBE a b`) answer the first here and push the others.
+    /// (`SUBSCRIBE a b`) answer the first here and push the others. Nothing
+    /// waits: `BLPOP` answers as if its time were up, as it does in a
+    /// transaction.
     pub fn execute(
+        &mut self,
+        engine: &Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Reply {
+        let reply = self.begin(engine, now_us, session, command);
+        self.state.park = None;
+        if !self.state.waiting.is_empty() {
+            self.serve(engine);
+        }
+        reply
+    }
+
+    /// Executes a command in its session's database. May leave a [`Park`].
+    fn begin(
         &mut self,
         engine: &Engine,
         now_us: u64,
@@ -285,6 +310,7 @@ impl Server {
     /// subscriptions.
     pub fn disconnect(&mut self, session: SessionId) {
         self.state.unwatch(session);
+        self.stop_waiting(session);
         self.state.subscriptions.forget(session);
         self.state.sessions.remove(&session);
     }
@@ -368,6 +394,7 @@ impl Server {
         }
         state.sessions.hash(hasher);
         state.subscriptions.hash(hasher);
+        state.waiting.hash(hasher);
     }
 }
 
@@ -389,6 +416,28 @@ impl Store for Server {
         command: &Command,
     ) -> Reply {
         Self::execute(self, engine, now_us, session, command)
+    }
+
+    fn submit(
+        &mut self,
+        engine: &Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Option<Reply> {
+        Self::submit(self, engine, now_us, session, command)
+    }
+
+    fn poll_reply(&mut self) -> Option<(SessionId, Reply)> {
+        Self::poll_reply(self)
+    }
+
+    fn deadline_us(&self) -> Option<u64> {
+        Self::deadline_us(self)
+    }
+
+    fn time_out(&mut self, now_us: u64) {
+        Self::time_out(self, now_us);
     }
 
     fn poll_push(&mut self) -> Option<(SessionId, Reply)> {

@@ -241,6 +241,9 @@ impl<P: Program, S: Store> World<P, S> {
         link.turn
             .map(|turn| (self.ahead(turn.start), turn.service))
             .hash(state);
+        if let Some((ticket, command)) = &link.parked {
+            (ticket.request, command).hash(state);
+        }
         for frame in &link.up {
             self.ahead(frame.at).hash(state);
             match &frame.body {

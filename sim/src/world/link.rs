@@ -104,6 +104,9 @@ pub(super) struct Link {
     pub(super) stalled_until: u64,
     /// The first frame up has arrived and waits for the server's attention.
     pub(super) turn: Option<Turn>,
+    /// The command that waits at the server for something to answer with;
+    /// nothing after it is executed before.
+    pub(super) parked: Option<(Ticket, Command)>,
     pub(super) up: VecDeque<UpFrame>,
     pub(super) down: VecDeque<DownFrame>,
     /// What the client has asked and has no answer to, in order.
@@ -150,7 +153,12 @@ impl Link {
         if let Some(turn) = self.turn {
             return turn.start;
         }
-        match (self.phase, self.up.front()) {
+        // Behind a command that waits, only the connection's end is heard.
+        let next = match self.parked {
+            None => self.up.front(),
+            Some(_) => self.up.back().filter(|frame| matches!(frame.body, Up::Fin)),
+        };
+        match (self.phase, next) {
             (Phase::Open | Phase::Dead, Some(head)) if carried => head.at.max(self.stalled_until),
             (Phase::Open | Phase::Dead | Phase::Free | Phase::Connecting { .. }, _) => NEVER,
         }

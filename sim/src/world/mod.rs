@@ -151,7 +151,7 @@ impl Hash for Counts {
 enum Source {
     Heal,
     Fault,
-    ServerStart,
+    Server,
     /// The next deadline of a host's program.
     Timer(usize),
     /// A crashed process starts, a paused one goes on.
@@ -395,7 +395,8 @@ impl<P: Program, S: Store> World<P, S> {
         match source {
             Source::Heal => self.heal(chooser),
             Source::Fault => self.timed_fault(chooser),
-            Source::ServerStart => self.start_server(chooser),
+            Source::Server if self.server_up => self.time_out(chooser),
+            Source::Server => self.start_server(chooser),
             Source::Timer(host) => self.wake(host),
             Source::Process(host) if self.hosts[host].crashed.is_some() => {
                 self.restart(host, chooser)
@@ -470,7 +471,7 @@ impl<P: Program, S: Store> World<P, S> {
         match source {
             Source::Heal => 0,
             Source::Fault => 1,
-            Source::ServerStart => 2,
+            Source::Server => 2,
             Source::Timer(host) => 3 + 3 * host,
             Source::Process(host) => 4 + 3 * host,
             Source::Mend(host) => 5 + 3 * host,
@@ -484,7 +485,7 @@ impl<P: Program, S: Store> World<P, S> {
         match index {
             0 => Source::Heal,
             1 => Source::Fault,
-            2 => Source::ServerStart,
+            2 => Source::Server,
             _ if index < links => {
                 let host = (index - 3) / 3;
                 match (index - 3) % 3 {
@@ -505,7 +506,9 @@ impl<P: Program, S: Store> World<P, S> {
         match source {
             Source::Heal => Label::new(Kind::Heal, Label::SERVER, 0, 0),
             Source::Fault => self.fault_label(Kind::Fault),
-            Source::ServerStart => Label::new(Kind::ServerStart, Label::SERVER, 0, self.stops()),
+            // Its timer has one name: there is one, and what it does follows.
+            Source::Server if self.server_up => Label::new(Kind::Wake, Label::SERVER, 0, 0),
+            Source::Server => Label::new(Kind::ServerStart, Label::SERVER, 0, self.stops()),
             Source::Timer(host) => {
                 let h = &self.hosts[host];
                 let actor = h.program.deadline().map_or(0, |(_, actor, _)| actor);
@@ -557,7 +560,7 @@ impl<P: Program, S: Store> World<P, S> {
         match source {
             Source::Heal
             | Source::Fault
-            | Source::ServerStart
+            | Source::Server
             | Source::Process(_)
             | Source::Mend(_) => Touch::EVERYTHING,
             Source::Timer(host) => of(host as u16),
@@ -587,12 +590,7 @@ impl<P: Program, S: Store> World<P, S> {
         };
         self.agenda.set(self.index(Source::Heal), heal);
         self.reschedule_fault();
-        let start = if self.server_up {
-            NEVER
-        } else {
-            self.server_up_at
-        };
-        self.agenda.set(self.index(Source::ServerStart), start);
+        self.reschedule_server();
         for host in 0..self.hosts.len() {
             let h = &self.hosts[host];
             let process = h.crashed.or(h.paused).unwrap_or(NEVER);
@@ -612,6 +610,22 @@ impl<P: Program, S: Store> World<P, S> {
             Mode::Timed(_) | Mode::Adversarial | Mode::Untimed => NEVER,
         };
         self.agenda.set(self.index(Source::Fault), at);
+    }
+
+    /// The server starts, or somebody has waited enough there.
+    fn reschedule_server(&mut self) {
+        let at = if self.server_up {
+            self.server.deadline_us().map_or(NEVER, |at_us| {
+                let left_us = at_us.saturating_sub(self.server_time_us());
+                // Its clock ticks with the true microseconds.
+                let tick = self.now - self.now % 1_000;
+                tick.saturating_add(left_us.saturating_mul(1_000))
+                    .max(self.now)
+            })
+        } else {
+            self.server_up_at
+        };
+        self.agenda.set(self.index(Source::Server), at);
     }
 
     fn reschedule_timer(&mut self, host: usize) {

@@ -98,6 +98,7 @@ impl<P: Program, S: Store> World<P, S> {
                 server_open: false,
                 stalled_until: 0,
                 turn: None,
+                parked: None,
                 up: Default::default(),
                 down: Default::default(),
                 pending: Default::default(),
@@ -226,7 +227,8 @@ impl<P: Program, S: Store> World<P, S> {
     pub(super) fn arrive(&mut self, at: usize, engine: &S::Engine, chooser: &mut dyn Chooser) {
         let link = &self.links[at];
         let who = link.who;
-        if matches!(link.up.front().map(|f| &f.body), Some(Up::Fin)) {
+        let parked = link.parked.is_some();
+        if parked || matches!(link.up.front().map(|f| &f.body), Some(Up::Fin)) {
             self.hang_up(at);
             return;
         }
@@ -255,12 +257,59 @@ impl<P: Program, S: Store> World<P, S> {
         let Some(Up::Command { ticket, command }) = link.up.pop_front().map(|f| f.body) else {
             unreachable!("link {at} is due but has nothing to execute")
         };
-        let (who, connection, session) = (link.who, link.number, link.session);
+        let session = link.session;
         let reply = if self.now < self.loading_until {
-            Reply::error("LOADING Redis is loading the dataset in memory")
+            Some(Reply::error(
+                "LOADING Redis is loading the dataset in memory",
+            ))
         } else {
-            self.server.execute(engine, now_us, session, &command)
+            self.server.submit(engine, now_us, session, &command)
         };
+        let done = self.now.saturating_add(service);
+        match reply {
+            Some(reply) => self.answer(at, ticket, command, reply, done, chooser),
+            None => {
+                self.links[at].parked = Some((ticket, command));
+                self.reschedule_link(at);
+            }
+        }
+        self.drain_server(done, chooser);
+    }
+
+    /// The time of those who wait longest at the server is up.
+    pub(super) fn time_out(&mut self, chooser: &mut dyn Chooser) {
+        self.server.time_out(self.server_time_us());
+        self.drain_server(self.now, chooser);
+    }
+
+    /// Sends what the server has to say beside the reply to a command.
+    fn drain_server(&mut self, done: u64, chooser: &mut dyn Chooser) {
+        while let Some((session, reply)) = self.server.poll_reply() {
+            let at = (session.0 & u64::from(u32::MAX)) as usize;
+            let link = self.links.get_mut(at);
+            let link = link.filter(|link| link.session == session);
+            if let Some((ticket, command)) = link.and_then(|link| link.parked.take()) {
+                self.answer(at, ticket, command, reply, done, chooser);
+            }
+        }
+        while let Some((session, reply)) = self.server.poll_push() {
+            self.push(session, done, reply, chooser);
+        }
+        self.reschedule_server();
+    }
+
+    /// A command has been executed, and its reply is on its way.
+    fn answer(
+        &mut self,
+        at: usize,
+        ticket: Ticket,
+        command: Command,
+        reply: Reply,
+        done: u64,
+        chooser: &mut dyn Chooser,
+    ) {
+        let link = &self.links[at];
+        let (who, connection) = (link.who, link.number);
         self.happenings.push(Happening::Executed {
             who,
             connection,
@@ -269,7 +318,6 @@ impl<P: Program, S: Store> World<P, S> {
             reply: reply.clone(),
             sent_ns: ticket.sent_ns,
         });
-        let done = self.now.saturating_add(service);
         if self.links[at].phase == Phase::Open && self.links[at].client_open {
             let arrival = self.after(done, who, |d| d.down, chooser);
             self.links[at].push_down(arrival, Down::Reply { ticket, reply });
@@ -282,9 +330,6 @@ impl<P: Program, S: Store> World<P, S> {
             });
         }
         self.reschedule_link(at);
-        while let Some((session, reply)) = self.server.poll_push() {
-            self.push(session, done, reply, chooser);
-        }
     }
 
     /// The server sends a message to a subscriber.
@@ -310,8 +355,10 @@ impl<P: Program, S: Store> World<P, S> {
         let link = &mut self.links[at];
         let (who, connection, session) = (link.who, link.number, link.session);
         link.up.clear();
+        link.parked = None;
         link.server_open = false;
         self.server.disconnect(session);
+        self.reschedule_server();
         self.happenings.push(Happening::HungUp { who, connection });
         self.collect(at);
     }
@@ -452,6 +499,7 @@ impl<P: Program, S: Store> World<P, S> {
             link.phase = Phase::Free;
             link.stalled_until = 0;
             link.turn = None;
+            link.parked = None;
             link.up.clear();
             link.down.clear();
             link.pending.clear();

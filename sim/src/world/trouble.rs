@@ -214,6 +214,7 @@ impl<P: Program, S: Store> World<P, S> {
         let what = self.fault_label(Kind::ServerClockStep);
         let by_us = either_way(self.faults.server_step_us_max, what, chooser);
         self.server_step_us = self.server_step_us.saturating_add(by_us);
+        self.reschedule_server();
         self.happenings
             .push(Happening::ServerClockStepped { by_us });
     }
@@ -233,6 +234,7 @@ impl<P: Program, S: Store> World<P, S> {
         for at in 0..self.links.len() {
             if self.links[at].server_open {
                 self.links[at].turn = None;
+                self.links[at].parked = None;
                 self.drop_up(at, 0);
                 self.end(at, chooser);
                 self.server.disconnect(self.links[at].session);
@@ -242,6 +244,7 @@ impl<P: Program, S: Store> World<P, S> {
             }
         }
         self.server.restart(kind == FaultKind::ServerRestart);
+        self.reschedule_server();
     }
 
     /// The server is up again, and loads for a while.

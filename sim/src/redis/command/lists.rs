@@ -29,7 +29,7 @@ fn push_one(list: &mut List, value: Bytes, left: bool) {
     }
 }
 
-fn pop_one(list: &mut List, left: bool) -> Option<Bytes> {
+pub(super) fn pop_one(list: &mut List, left: bool) -> Option<Bytes> {
     if left {
         list.pop_front()
     } else {
@@ -267,7 +267,7 @@ fn not_negative(arg: &Arg, text: &str) -> Result<usize, Fail> {
     value.ok_or_else(|| Fail::new(format!("ERR {text}")))
 }
 
-fn side(arg: &Arg) -> Result<bool, Fail> {
+pub(super) fn side(arg: &Arg) -> Result<bool, Fail> {
     if arg.is("LEFT") {
         Ok(true)
     } else if arg.is("RIGHT") {
@@ -286,7 +286,13 @@ pub(super) fn rpoplpush(state: &mut State, args: &[Arg]) -> Out {
     transfer(state, &args[1], &args[2], false, true)
 }
 
-fn transfer(state: &mut State, from: &Arg, to: &Arg, from_left: bool, to_left: bool) -> Out {
+pub(super) fn transfer(
+    state: &mut State,
+    from: &Arg,
+    to: &Arg,
+    from_left: bool,
+    to_left: bool,
+) -> Out {
     if state.db.read::<List>(from)?.is_none() {
         return Ok(Reply::Nil);
     }

@@ -7,6 +7,7 @@
 
 mod bitfield;
 mod bits;
+mod blocking;
 mod databases;
 mod hashes;
 mod keys;

@@ -26,18 +26,6 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
     ]))
 }
 
-/// There are no replicas: nobody has acknowledged anything.
-pub(super) fn wait(_: &mut State, args: &[Arg]) -> Out {
-    args[1].int()?;
-    let timeout = args[2]
-        .int()
-        .map_err(|_| Fail::fixed("ERR timeout is not an integer or out of range"))?;
-    if timeout < 0 {
-        return Err(Fail::fixed("ERR timeout is negative"));
-    }
-    int(0)
-}
-
 pub(super) fn info(state: &mut State, _: &[Arg]) -> Out {
     let mut text = format!(
         "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\n\r\n\
@@ -91,6 +79,20 @@ pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg
                 ));
             }
             Ok(server.state.replies.ok())
+        }
+        3 | 4 if word.is("UNBLOCK") => {
+            let error = match args.get(3) {
+                None => false,
+                Some(how) if how.is("TIMEOUT") => false,
+                Some(how) if how.is("ERROR") => true,
+                Some(_) => {
+                    return Err(Fail::fixed(
+                        "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+                    ));
+                }
+            };
+            let id = u64::try_from(args[2].int()?).map(SessionId);
+            super::flag(id.is_ok_and(|id| server.unpark(id, error)))
         }
         3 if word.is("NO-EVICT") || word.is("NO-TOUCH") => Ok(server.state.replies.ok()),
         _ => Err(Fail::subcommand(word, "CLIENT")),

@@ -6,8 +6,8 @@ use sluice_core::redis::Reply;
 
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, bitfield, bits, databases, hashes, keys, lcs, lists, object, pubsub, scripts, server,
-    sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    Arg, Out, bitfield, bits, blocking, databases, hashes, keys, lcs, lists, object, pubsub,
+    scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -198,6 +198,15 @@ const STORED: Keys = Keys::Counted {
     at: 2,
     stored: true,
 };
+const ALL_BUT_LAST: Keys = Keys::At {
+    first: 1,
+    last: -2,
+    step: 1,
+};
+const TIMED: Keys = Keys::Counted {
+    at: 2,
+    stored: false,
+};
 const SORTED: Keys = Keys::Sorted;
 const STREAMS: Keys = Keys::Streams;
 const PAIRS: Keys = Keys::At {
@@ -228,6 +237,14 @@ const TABLE: &[Spec] = table! {
     Data "bitfield_ro" -2 r ONE bitfield::bitfield_ro;
     Data "bitop" -4 w REST bits::bitop;
     Data "bitpos" -3 r ONE bits::bitpos;
+    Data "blmove" 6 w TWO blocking::blmove;
+    Data "blmpop" -5 w TIMED blocking::blmpop;
+    Data "blpop" -3 w ALL_BUT_LAST blocking::blpop;
+    Data "brpop" -3 w ALL_BUT_LAST blocking::brpop;
+    Data "brpoplpush" 4 w TWO blocking::brpoplpush;
+    Data "bzmpop" -5 w TIMED blocking::bzmpop;
+    Data "bzpopmax" -3 w ALL_BUT_LAST blocking::bzpopmax;
+    Data "bzpopmin" -3 w ALL_BUT_LAST blocking::bzpopmin;
     Session "client" -2 r NO server::client;
     Session "command" -1 r NO server::command;
     Session "config" -2 r NO server::config;
@@ -355,7 +372,7 @@ const TABLE: &[Spec] = table! {
     Data "unlink" -2 w ALL keys::del;
     Session "unsubscribe" -1 r NO pubsub::unsubscribe;
     Session "unwatch" 1 r NO transactions::unwatch;
-    Data "wait" 3 r NO server::wait;
+    Data "wait" 3 r NO blocking::wait;
     Session "watch" -2 r NO transactions::watch;
     Data "xack" -4 w ONE streams::xack;
     Data "xadd" -5 w ONE streams::xadd;

@@ -71,7 +71,10 @@ pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg
     let replies = queue
         .iter()
         .map(|command| server.perform(engine, id, command));
-    Ok(Reply::Array(replies.collect()))
+    let replies = Reply::Array(replies.collect());
+    // Nothing waits in a transaction.
+    server.state.park = None;
+    Ok(replies)
 }
 
 pub(super) fn watch(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {

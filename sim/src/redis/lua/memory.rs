@@ -51,6 +51,10 @@ impl Memory {
 fn key(state: &State, job: &Job) -> u64 {
     let mut key = Digest::default();
     state.selected.hash(&mut key);
+    state.db.awaited().hash(&mut key);
+    for db in state.others.values() {
+        db.awaited().hash(&mut key);
+    }
     state.hash_keys(&mut key, |db| db.digest(state.now_us));
     state.subscriptions.hash(&mut key);
     (&state.undeclared, state.now_us, state.version).hash(&mut key);

@@ -155,6 +155,8 @@ impl Engine {
         );
         inner.interpreter.host.borrow_mut().end(state);
         state.select(selected);
+        // Nothing waits in a script.
+        state.park = None;
         outcome
     }
 }

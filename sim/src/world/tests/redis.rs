@@ -52,3 +52,43 @@ fn scripts_messages_and_expiry_follow_the_world() {
     assert_eq!(world.state_digest(), run(1).state_digest());
     assert_ne!(world.digest(), run(2).digest());
 }
+
+/// One host waits for work that another brings; then nothing comes any more.
+/// Replies to what waits come when it is served or its time is up, in order
+/// with what its connection asked afterwards.
+#[test]
+fn who_waits_is_served_or_sent_away_by_the_servers_clock() {
+    let worker = Puppet::default()
+        .at(1_000 * MS, 0, command(1, &["BLPOP", "work", "0"]))
+        .at(1_001 * MS, 0, command(2, &["BLPOP", "work", "0.5"]))
+        .at(1_002 * MS, 0, command(3, &["LLEN", "work"]));
+    let boss = Puppet::default().at(2_000 * MS, 0, command(1, &["RPUSH", "work", "a"]));
+    let engine = Engine::new();
+    let mut world: World<Puppet> = World::new(Setup {
+        hosts: vec![HostSetup::new(worker), HostSetup::new(boss)],
+        server: Server::new(),
+        mode: Mode::Timed(Delays::LOCAL),
+        faults: Faults::NONE,
+        epoch_us: 1_700_000_000_000_000,
+    });
+    let mut random = Random::new(1);
+    while world.step(&engine, &mut random).is_some() {}
+    let item = Reply::Array(vec![Reply::bulk("work"), Reply::bulk("a")]);
+    assert_eq!(
+        world.program(0).news(),
+        [
+            Input::Reply(RequestId(1), item),
+            Input::Reply(RequestId(2), Reply::Nil),
+            reply(3, 0),
+        ]
+    );
+    let seen = &world.program(0).seen;
+    let when = |wanted| {
+        seen.iter()
+            .find(|(_, _, input)| matches!(input, Input::Reply(id, _) if id.0 == wanted))
+    };
+    let (served, late) = (when(1).map(|s| s.0), when(2).map(|s| s.0));
+    let (served, late) = (served.unwrap_or(0), late.unwrap_or(0));
+    assert!((2_000 * MS..2_010 * MS).contains(&served), "{served}");
+    assert!((2_500 * MS..2_510 * MS).contains(&late), "{late}");
+}

@@ -2,11 +2,13 @@
 
 use std::ops::Bound;
 
-use sluice_core::redis::{Bytes, Reply};
+use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::{Arg, Fail, Out, State, entry_reply, id_reply, strict_id};
 use crate::redis::Version;
+use crate::redis::command::blocking::milliseconds;
 use crate::redis::value::{Group, Pending, Stream, StreamId};
+use crate::redis::waiting::{Park, Wants};
 
 /// What is asked of one stream.
 #[derive(Clone, Copy)]
@@ -20,7 +22,8 @@ enum From {
 struct Request<'a, 'b> {
     /// How many of each stream, 0 for all.
     count: usize,
-    block_ms: Option<i64>,
+    /// How long to wait, in microseconds, 0 for ever.
+    block_us: Option<u64>,
     group: Option<(&'a Arg<'b>, &'a Arg<'b>)>,
     no_ack: bool,
     keys: &'a [Arg<'b>],
@@ -31,10 +34,11 @@ fn request<'a, 'b>(
     args: &'a [Arg<'b>],
     grouped: bool,
     version: Version,
+    now_ms: i64,
 ) -> Result<Request<'a, 'b>, Fail> {
     let mut found = Request {
         count: 0,
-        block_ms: None,
+        block_us: None,
         group: None,
         no_ack: false,
         keys: &[],
@@ -44,7 +48,7 @@ fn request<'a, 'b>(
     while let [word, after @ ..] = rest {
         rest = after;
         if word.is("BLOCK") && !after.is_empty() {
-            found.block_ms = Some(timeout_ms(&after[0])?);
+            found.block_us = Some(milliseconds(&after[0], now_ms)?);
             rest = &after[1..];
         } else if word.is("COUNT") && !after.is_empty() {
             found.count = usize::try_from(after[0].int()?).unwrap_or(0);
@@ -88,16 +92,6 @@ fn request<'a, 'b>(
         return Err(Fail::fixed("ERR Missing GROUP option for XREADGROUP"));
     }
     Ok(found)
-}
-
-/// A timeout in milliseconds, 0 for none.
-fn timeout_ms(arg: &Arg) -> Result<i64, Fail> {
-    let value = arg.int();
-    let value = value.map_err(|_| Fail::fixed("ERR timeout is not an integer or out of range"))?;
-    if value < 0 {
-        return Err(Fail::fixed("ERR timeout is negative"));
-    }
-    Ok(value)
 }
 
 /// Where reading starts in each stream.
@@ -152,7 +146,7 @@ pub(in crate::redis::command) fn xreadgroup(state: &mut State, args: &[Arg]) -> 
 }
 
 fn run(state: &mut State, args: &[Arg], grouped: bool) -> Out {
-    let request = request(args, grouped, state.version)?;
+    let request = request(args, grouped, state.version, state.db.now_ms)?;
     let starts = starts(state, &request)?;
     let mut out = Vec::new();
     for (key, from) in request.keys.iter().zip(&starts) {
@@ -166,10 +160,31 @@ fn run(state: &mut State, args: &[Arg], grouped: bool) -> Out {
             out.push(Reply::Array(vec![key, Reply::Array(entries)]));
         }
     }
-    if out.is_empty() {
-        return Ok(Reply::Nil);
+    if !out.is_empty() {
+        return Ok(Reply::Array(out));
     }
-    Ok(Reply::Array(out))
+    if let Some(timeout_us) = request.block_us {
+        state.park = Some(Park {
+            keys: request.keys.iter().map(Arg::shared).collect(),
+            wants: if grouped { Wants::Group } else { Wants::Stream },
+            timeout_us,
+            command: Some(later(args, &starts)),
+        });
+    }
+    Ok(Reply::Nil)
+}
+
+/// The same command, to be executed later: the last id of now is not that of
+/// then.
+fn later(args: &[Arg], starts: &[From]) -> Command {
+    let ids = args.len() - starts.len();
+    let mut words: Vec<Bytes> = args.iter().map(Arg::shared).collect();
+    for (word, start) in words[ids..].iter_mut().zip(starts) {
+        if let From::After(id) = start {
+            *word = Bytes::from(id.to_string().as_bytes());
+        }
+    }
+    Command { args: words }
 }
 
 fn most(count: usize) -> usize {
@@ -214,16 +229,18 @@ fn consume(
         From::After(_) => true,
         From::New => stream.entries.keys().next_back() > Some(&group.last),
     };
-    if due || version.active_consumers() {
-        group.see(&name, now_ms);
-    }
+    let new = (due || version.active_consumers()) && group.see(&name, now_ms);
     let out = match from {
         From::After(id) => Some(history(stream, &mut group, &name, id, request, now_ms)),
         From::New if due => Some(deliver(stream, &mut group, &name, request, now_ms)),
         From::New => None,
     };
     stream.groups.insert(group_name, group);
-    state.db.changed(key);
+    // To have asked in vain is no change, or those who wait would wake each
+    // other for ever.
+    if new || due {
+        state.db.changed(key);
+    }
     Ok(out)
 }
 

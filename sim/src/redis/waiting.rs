@@ -1,0 +1,306 @@
+//! Clients that wait: `BLPOP` and its kin, `XREAD BLOCK`, `WAIT`.
+//!
+//! A command that finds nothing to answer with leaves a [`Park`] behind. Its
+//! client is then parked with the command, and the command is executed anew
+//! when a key that it waits for has changed to what it wants: those who have
+//! waited longest first, after the command (transaction, script) that changed
+//! the key is through. The alternative, to serve each kind of waiter by hand,
+//! is what Redis did before 7.2; it says everything twice.
+//!
+//! Deadlines are the caller's to keep: [`Server::deadline_us`] says when to
+//! call [`Server::time_out`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
+
+use sluice_core::redis::{Bytes, Command, Reply};
+
+use super::keyspace::Keyspace;
+use super::lua::Engine;
+use super::value::Value;
+use super::{Server, SessionId, State};
+use crate::digest::Digest;
+use crate::store::Names;
+
+/// What must be at a key before it is worth a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Wants {
+    /// A list.
+    List,
+    /// A sorted set.
+    ZSet,
+    /// A stream.
+    Stream,
+    /// A stream with a group: that it is gone is news, too.
+    Group,
+}
+
+impl Wants {
+    fn met_by(self, value: Option<&Value>) -> bool {
+        match (self, value) {
+            (Self::List, Some(Value::List(_)))
+            | (Self::ZSet, Some(Value::ZSet(_)))
+            | (Self::Stream, Some(Value::Stream(_)))
+            | (Self::Group, _) => true,
+            (Self::List | Self::ZSet | Self::Stream, _) => false,
+        }
+    }
+}
+
+/// Left by a command that would rather wait.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Park {
+    pub(super) keys: Vec<Bytes>,
+    pub(super) wants: Wants,
+    /// Microseconds from now, 0 for ever.
+    pub(super) timeout_us: u64,
+    /// What to execute instead of what was sent, when that would mean something
+    /// else later.
+    pub(super) command: Option<Command>,
+}
+
+/// A parked client.
+#[derive(Clone, Debug, Hash)]
+struct Waiter {
+    session: SessionId,
+    db: u8,
+    command: Command,
+    keys: Vec<Bytes>,
+    wants: Wants,
+    deadline_us: Option<u64>,
+    /// The answer when time is up.
+    late: Reply,
+}
+
+/// All that wait, by when they began to, and the answers of those who waited.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiting {
+    waiters: BTreeMap<u64, Waiter>,
+    /// The next number; only its order means anything.
+    next: u64,
+    done: VecDeque<(SessionId, Reply)>,
+}
+
+impl Waiting {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiters.is_empty() && self.done.is_empty()
+    }
+
+    fn of(&self, session: SessionId) -> Option<u64> {
+        let mut all = self.waiters.iter();
+        let found = all.find(|(_, waiter)| waiter.session == session);
+        found.map(|(number, _)| *number)
+    }
+
+    /// Feeds them to a hasher, if there are any.
+    pub(super) fn hash(&self, hasher: &mut impl Hasher) {
+        if !self.is_idle() {
+            for waiter in self.waiters.values() {
+                waiter.hash(hasher);
+            }
+            self.done.hash(hasher);
+        }
+    }
+
+    /// The same with names and sessions replaced, and deadlines from now.
+    pub(super) fn identity(&self, now_us: u64, names: &dyn Names, hasher: &mut impl Hasher) {
+        if self.is_idle() {
+            return;
+        }
+        let word = |bytes: &Bytes| names.name(bytes).unwrap_or_else(|| Digest::of(bytes));
+        for waiter in self.waiters.values() {
+            names.session(waiter.session).hash(hasher);
+            (waiter.db, waiter.wants, &waiter.late).hash(hasher);
+            for arg in &waiter.command.args {
+                word(arg).hash(hasher);
+            }
+            let left = waiter.deadline_us.map(|at| at.saturating_sub(now_us));
+            left.hash(hasher);
+        }
+        for (session, reply) in &self.done {
+            (names.session(*session), reply).hash(hasher);
+        }
+    }
+}
+
+impl State {
+    fn database_mut(&mut self, number: u8) -> &mut Keyspace {
+        if number == self.selected {
+            &mut self.db
+        } else {
+            self.others.entry(number).or_default()
+        }
+    }
+
+    /// Takes a waiter off the list, and off the keys that nobody else awaits.
+    fn take_waiter(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.waiting.waiters.remove(&number)?;
+        for key in &waiter.keys {
+            let others = self.waiting.waiters.values();
+            let mut others = others.filter(|other| other.db == waiter.db);
+            if !others.any(|other| other.keys.contains(key)) {
+                self.database_mut(waiter.db).await_no_more(key);
+            }
+        }
+        Some(waiter)
+    }
+
+    fn park(&mut self, number: u64, waiter: Waiter) {
+        let db = self.database_mut(waiter.db);
+        for key in &waiter.keys {
+            db.await_change(key.clone());
+        }
+        self.waiting.waiters.insert(number, waiter);
+    }
+}
+
+impl Server {
+    /// Executes a command as a server on a network does: a command that waits
+    /// (`BLPOP`) may answer nothing now (`None`). Its reply then comes out of
+    /// [`Server::poll_reply`] one day; until then its session sends nothing.
+    pub fn submit(
+        &mut self,
+        engine: &Engine,
+        now_us: u64,
+        session: SessionId,
+        command: &Command,
+    ) -> Option<Reply> {
+        let reply = self.begin(engine, now_us, session, command);
+        let reply = match self.state.park.take() {
+            None => Some(reply),
+            Some(park) => {
+                let sessions = &self.state.sessions;
+                let db = sessions.get(&session).map_or(0, |session| session.db);
+                let deadline_us =
+                    (park.timeout_us > 0).then(|| now_us.saturating_add(park.timeout_us));
+                let number = self.state.waiting.next;
+                self.state.waiting.next += 1;
+                let waiter = Waiter {
+                    session,
+                    db,
+                    command: park.command.unwrap_or_else(|| command.clone()),
+                    keys: park.keys,
+                    wants: park.wants,
+                    deadline_us,
+                    late: reply,
+                };
+                self.state.park(number, waiter);
+                None
+            }
+        };
+        if !self.state.waiting.is_empty() {
+            self.serve(engine);
+        }
+        reply
+    }
+
+    /// The next reply to a command that had to wait, in order; `None` once
+    /// drained.
+    pub fn poll_reply(&mut self) -> Option<(SessionId, Reply)> {
+        self.state.waiting.done.pop_front()
+    }
+
+    /// When the first of those who wait has waited enough, by the server's
+    /// clock, in microseconds since the Unix epoch.
+    #[must_use]
+    pub fn deadline_us(&self) -> Option<u64> {
+        let waiters = self.state.waiting.waiters.values();
+        waiters.filter_map(|waiter| waiter.deadline_us).min()
+    }
+
+    /// Sends those away whose time is up at `now_us`; then drain
+    /// [`Server::poll_reply`]. Harmless when it is early.
+    pub fn time_out(&mut self, now_us: u64) {
+        self.state.now_us = now_us;
+        let waiters = self.state.waiting.waiters.iter();
+        let late = waiters.filter(|(_, waiter)| waiter.deadline_us.is_some_and(|at| at <= now_us));
+        let mut late: Vec<(u64, u64)> = late
+            .map(|(number, waiter)| (waiter.deadline_us.unwrap_or(0), *number))
+            .collect();
+        late.sort_unstable();
+        for (_, number) in late {
+            if let Some(waiter) = self.state.take_waiter(number) {
+                let answer = (waiter.session, waiter.late);
+                self.state.waiting.done.push_back(answer);
+            }
+        }
+    }
+
+    /// Whether the session waits for a reply.
+    #[must_use]
+    pub fn is_parked(&self, session: SessionId) -> bool {
+        self.state.waiting.of(session).is_some()
+    }
+
+    /// `CLIENT UNBLOCK`: ends a wait early; whether there was one.
+    pub(super) fn unpark(&mut self, session: SessionId, error: bool) -> bool {
+        let number = self.state.waiting.of(session);
+        let Some(waiter) = number.and_then(|number| self.state.take_waiter(number)) else {
+            return false;
+        };
+        let reply = if error {
+            Reply::error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        } else {
+            waiter.late
+        };
+        self.state.waiting.done.push_back((session, reply));
+        true
+    }
+
+    /// Nobody waits for this reply any more.
+    pub(super) fn stop_waiting(&mut self, session: SessionId) {
+        if let Some(number) = self.state.waiting.of(session) {
+            self.state.take_waiter(number);
+        }
+        self.state.waiting.done.retain(|(to, _)| *to != session);
+    }
+
+    /// Executes anew what waits for keys that have changed, until nothing more
+    /// comes of it.
+    pub(super) fn serve(&mut self, engine: &Engine) {
+        while let Some((db, key)) = self.next_ready() {
+            let waiters = self.state.waiting.waiters.iter();
+            let here = waiters.filter(|(_, w)| w.db == db && w.keys.contains(&key));
+            let numbers: Vec<u64> = here.map(|(number, _)| *number).collect();
+            self.state.select(db);
+            for number in numbers {
+                let wants = self.state.waiting.waiters.get(&number).map(|w| w.wants);
+                let value = self.state.db.entry(&key).map(|entry| &entry.value);
+                if wants.is_some_and(|wants| wants.met_by(value)) {
+                    self.retry(engine, number);
+                }
+            }
+            self.state.select(0);
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<(u8, Bytes)> {
+        if let Some(key) = self.state.db.pop_ready() {
+            return Some((0, key));
+        }
+        let others = self.state.others.iter_mut();
+        others
+            .filter_map(|(number, db)| Some((*number, db.pop_ready()?)))
+            .next()
+    }
+
+    /// One more try: the client is answered, or keeps its place.
+    fn retry(&mut self, engine: &Engine, number: u64) {
+        let Some(waiter) = self.state.take_waiter(number) else {
+            return;
+        };
+        let reply = self.perform(engine, waiter.session, &waiter.command);
+        match self.state.park.take() {
+            Some(_) => self.state.park(number, waiter),
+            None => self.state.waiting.done.push_back((waiter.session, reply)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
