@@ -93,6 +93,17 @@ impl Version {
         self.rank_with_score()
     }
 
+    /// Whether `BLPOP` and its kin may be called from scripts, where they do
+    /// not wait.
+    const fn waits_in_scripts(self) -> bool {
+        self.rank_with_score()
+    }
+
+    /// Whether a timeout beyond all numbers is told from a negative one.
+    const fn far_timeouts(self) -> bool {
+        self.rank_with_score()
+    }
+
     /// Whether the complaint about unpaired streams and ids names the command.
     const fn names_unbalanced(self) -> bool {
         self.rank_with_score()

@@ -14,14 +14,15 @@ const NEGATIVE: Fail = Fail::fixed("ERR timeout is negative");
 const FAR: Fail = Fail::fixed("ERR timeout is out of range");
 
 /// A timeout in seconds, with a fraction; in microseconds, 0 for none.
-fn seconds(arg: &Arg, now_ms: i64) -> Result<u64, Fail> {
+fn seconds(arg: &Arg, state: &State) -> Result<u64, Fail> {
     let value = number::parse_f64(arg);
     let value = value.ok_or(Fail::fixed("ERR timeout is not a float or out of range"))?;
     let ms = value * 1000.0;
     if ms > i64::MAX as f64 {
-        return Err(FAR);
+        let far = state.version.far_timeouts();
+        return Err(if far { FAR } else { NEGATIVE });
     }
-    until(ms.ceil() as i64, now_ms)
+    until(ms.ceil() as i64, state.db.now_ms)
 }
 
 /// A timeout in milliseconds; in microseconds, 0 for none.
@@ -52,7 +53,7 @@ fn wait_for(state: &mut State, keys: &[Arg], wants: Wants, timeout_us: u64) -> O
 
 fn pop(state: &mut State, args: &[Arg], left: bool) -> Out {
     let (timeout, keys) = args[1..].split_last().ok_or(Fail::SYNTAX)?;
-    let timeout_us = seconds(timeout, state.db.now_ms)?;
+    let timeout_us = seconds(timeout, state)?;
     for key in keys {
         let list = state.db.edit::<List>(key)?;
         if let Some(item) = list.and_then(|list| pop_one(list, left)) {
@@ -76,7 +77,7 @@ pub(super) fn brpop(state: &mut State, args: &[Arg]) -> Out {
 
 fn move_or_wait(state: &mut State, args: &[Arg], from_left: bool, to_left: bool) -> Out {
     let timeout = args.last().ok_or(Fail::SYNTAX)?;
-    let timeout_us = seconds(timeout, state.db.now_ms)?;
+    let timeout_us = seconds(timeout, state)?;
     if state.db.read::<List>(&args[1])?.is_some() {
         return transfer(state, &args[1], &args[2], from_left, to_left);
     }
@@ -93,7 +94,7 @@ pub(super) fn brpoplpush(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn blmpop(state: &mut State, args: &[Arg]) -> Out {
-    let timeout_us = seconds(&args[1], state.db.now_ms)?;
+    let timeout_us = seconds(&args[1], state)?;
     match lists::lmpop(state, &args[1..])? {
         Reply::Nil => {
             let (keys, ..) = pop_of_many(&args[2..])?;
@@ -105,7 +106,7 @@ pub(super) fn blmpop(state: &mut State, args: &[Arg]) -> Out {
 
 fn pop_scored(state: &mut State, args: &[Arg], min: bool) -> Out {
     let (timeout, keys) = args[1..].split_last().ok_or(Fail::SYNTAX)?;
-    let timeout_us = seconds(timeout, state.db.now_ms)?;
+    let timeout_us = seconds(timeout, state)?;
     let version = state.version;
     for key in keys {
         let zset = state.db.edit::<ZSet>(key)?;
@@ -131,7 +132,7 @@ pub(super) fn bzpopmax(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn bzmpop(state: &mut State, args: &[Arg]) -> Out {
-    let timeout_us = seconds(&args[1], state.db.now_ms)?;
+    let timeout_us = seconds(&args[1], state)?;
     match zsets::zmpop(state, &args[1..])? {
         Reply::Nil => {
             let (keys, ..) = pop_of_many(&args[2..])?;

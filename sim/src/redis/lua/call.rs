@@ -78,14 +78,15 @@ impl Running {
             ));
         }
         let Run::Data(run) = spec.run else {
-            return Err(Fail::fixed(
-                "ERR This Redis command is not allowed from script",
-            ));
+            return Err(NOT_ALLOWED);
         };
         if self.read_only && spec.write {
             return Err(Fail::fixed(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        if let Some(refused) = refuse_to_wait(spec.name, args, self.state.version) {
+            return refused;
         }
         self.check_keys(spec, args);
         Ok(run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()))
@@ -111,6 +112,26 @@ impl Running {
         });
     }
 }
+
+/// What Redis says to commands that would wait, which in a script it does not.
+#[inline]
+fn refuse_to_wait(name: &str, args: &[Arg], version: Version) -> Option<Result<Reply, Fail>> {
+    match name {
+        "xread" | "xreadgroup" => {
+            let options = args.iter().take_while(|arg| !arg.is("STREAMS"));
+            options.into_iter().any(|arg| arg.is("BLOCK")).then(|| {
+                let tail: &[u8] = b" command is not allowed with BLOCK option from scripts";
+                Ok(Reply::error([b"ERR ", &*args[0], tail].concat()))
+            })
+        }
+        "blpop" | "brpop" | "blmove" | "brpoplpush" if !version.waits_in_scripts() => {
+            Some(Err(NOT_ALLOWED))
+        }
+        _ => None,
+    }
+}
+
+const NOT_ALLOWED: Fail = Fail::fixed("ERR This Redis command is not allowed from script");
 
 /// All that the sandbox takes from here.
 pub(super) fn native(interpreter: &Interpreter<Running>, random: &Random) -> mlua::Result<Table> {
