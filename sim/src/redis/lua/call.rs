@@ -124,7 +124,9 @@ fn refuse_to_wait(name: &str, args: &[Arg], version: Version) -> Option<Result<R
                 Ok(Reply::error([b"ERR ", &*args[0], tail].concat()))
             })
         }
-        "blpop" | "brpop" | "blmove" | "brpoplpush" if !version.waits_in_scripts() => {
+        "blpop" | "brpop" | "blmove" | "brpoplpush" | "bzpopmin" | "bzpopmax" | "wait"
+            if !version.waits_in_scripts() =>
+        {
             Some(Err(NOT_ALLOWED))
         }
         _ => None,
