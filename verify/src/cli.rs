@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sluice_sim::redis::Version;
 use sluice_sim::world::FaultKind;
 
 use crate::scenario::{Load, Scenario};
@@ -25,6 +26,7 @@ mod output;
 mod picture;
 mod progress;
 mod prove;
+mod redis;
 mod replay;
 mod script;
 
@@ -97,6 +99,8 @@ enum Command {
     /// One of the two processes: writes every step
     #[command(hide = true)]
     Steps(StepsArgs),
+    /// Serve the simulated Redis over TCP, to clients in any language
+    Redis(RedisArgs),
     /// A share of the users of an audit on a real server; started by it
     #[command(hide = true)]
     Crowd,
@@ -256,6 +260,36 @@ struct StepsArgs {
     seeds: Range<u64>,
     #[arg(long)]
     threads: usize,
+}
+
+#[derive(Debug, Args)]
+struct RedisArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6379")]
+    listen: String,
+    /// Whose time it is: the machine's, or one that stands still until a client
+    /// says `CLOCK ADVANCE milliseconds`
+    #[arg(long, value_enum, default_value_t = ServedClock::Wall)]
+    clock: ServedClock,
+    /// Which Redis is imitated: 7.0 or 7.2
+    #[arg(long, value_name = "VERSION", value_parser = imitated, default_value = "7.2")]
+    imitate: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ServedClock {
+    /// That of this machine
+    Wall,
+    /// Its own, for tests that cannot wait
+    Sim,
+}
+
+fn imitated(text: &str) -> Result<Version, String> {
+    match text {
+        "7.0" => Ok(Version::V7_0),
+        "7.2" => Ok(Version::V7_2),
+        other => Err(format!("\"{other}\" is not imitated; 7.0 and 7.2 are")),
+    }
 }
 
 /// An even number of operations: who comes also goes.
@@ -425,6 +459,7 @@ pub fn main() -> ExitCode {
         Command::Mutants(args) => mutants::run(&args),
         Command::CheckDeterminism(args) => determinism::run(&args),
         Command::Steps(args) => determinism::steps(&args),
+        Command::Redis(args) => redis::run(&args),
         Command::Crowd => crowd(),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -18,6 +18,7 @@ pub mod regression;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod serve;
 pub mod shrink;
 pub mod strategy;
 pub mod subject;

@@ -317,6 +317,15 @@ impl Server {
         self.state.subscriptions.poll_push()
     }
 
+    /// Whether the session has asked for RESP3. Replies have the shapes of RESP2
+    /// all the same: who writes them to a wire knows what they are from the
+    /// command.
+    #[must_use]
+    pub fn speaks_resp3(&self, session: SessionId) -> bool {
+        let session = self.state.sessions.get(&session);
+        session.is_some_and(|session| session.resp3)
+    }
+
     /// The session's connection is gone: so are its transaction, watches and
     /// subscriptions.
     pub fn disconnect(&mut self, session: SessionId) {

@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) broken: bool,
     /// Channels and patterns subscribed to.
     pub(super) subscribed: usize,
+    /// It has said `HELLO 3`.
+    pub(super) resp3: bool,
 }
 
 impl Session {
@@ -35,7 +37,9 @@ impl Session {
         spec: &Result<&'static Spec, Fail>,
         command: &Command,
     ) -> Option<Reply> {
+        // With RESP3, messages and replies are told apart.
         if self.subscribed > 0
+            && !self.resp3
             && let Ok(spec) = spec
         {
             match spec.name {

@@ -100,13 +100,16 @@ pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg
 }
 
 pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    let mut resp3 = server.speaks_resp3(id);
     if let Some(version) = args.get(1) {
         let version = version
             .int()
             .map_err(|_| Fail::fixed("ERR Protocol version is not an integer or out of range"))?;
-        if version != 2 {
-            return Err(Fail::fixed("NOPROTO unsupported protocol version"));
-        }
+        resp3 = match version {
+            2 => false,
+            3 => true,
+            _ => return Err(Fail::fixed("NOPROTO unsupported protocol version")),
+        };
     }
     let mut rest = args.get(2..).unwrap_or_default();
     while let [word, after @ ..] = rest {
@@ -122,11 +125,12 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
             ));
         }
     }
+    server.edit_session(id, |session| session.resp3 = resp3);
     let version = server.state.version.text();
     let pairs = [
         ("server", Reply::bulk("redis")),
         ("version", Reply::bulk(version)),
-        ("proto", Reply::Int(2)),
+        ("proto", Reply::Int(if resp3 { 3 } else { 2 })),
         ("id", Reply::Int(id.0 as i64)),
         ("mode", Reply::bulk("standalone")),
         ("role", Reply::bulk("master")),

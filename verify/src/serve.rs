@@ -1,0 +1,327 @@
+//! The simulated Redis for any client: RESP over TCP.
+//!
+//! One thread, one server, as Redis has it: a command is executed as soon as it
+//! is read, and what it brings about for others (messages, the end of a wait)
+//! is sent before the next. A client that asks for too much is told so and its
+//! connection closed; one that does not listen loses its connection when 32 MB
+//! are due to it.
+//!
+//! With a simulated clock, time stands still until somebody says
+//! `CLOCK ADVANCE milliseconds` (a command of this server, not of Redis):
+//! expiry and timeouts can then be tested to the millisecond, from any
+//! language, without waiting.
+
+mod read;
+mod write;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sluice_core::redis::{Command, Reply};
+use sluice_sim::redis::{Engine, Server, SessionId, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+pub use read::{Limits, Malformed, Reader};
+pub use write::{Protocol, Shape, write, write_all};
+
+/// More clients than this are turned away.
+const CLIENTS_MAX: usize = 10_000;
+/// So much may be due to a client that does not read.
+const DUE_MAX: usize = 32 << 20;
+/// No further command of a client is executed while so much is due to it.
+const DUE_ENOUGH: usize = 1 << 20;
+/// No more is read from a client that waits for a reply.
+const AHEAD_MAX: usize = 64 << 10;
+
+/// Whose time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// That of this machine.
+    Wall,
+    /// Its own: it stands still until it is advanced.
+    Simulated,
+}
+
+/// All that the clients share.
+struct Hub {
+    server: Server,
+    engine: Engine,
+    /// The simulated time in microseconds, if time is simulated.
+    simulated_us: Option<u64>,
+    clients: BTreeMap<u64, Client>,
+    /// The deadline changed.
+    timer: Rc<Notify>,
+}
+
+/// What is to be done for one client.
+#[derive(Default)]
+struct Client {
+    due: Vec<u8>,
+    ready: Rc<Notify>,
+    /// What its open transaction holds.
+    queued: Vec<Command>,
+    /// It waits for a reply of this shape.
+    parked: Option<Shape>,
+    /// Too much was due to it.
+    lost: bool,
+}
+
+impl Client {
+    /// Something is due to it; drops it when that is too much.
+    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.lost {
+            return;
+        }
+        write(&mut self.due);
+        if self.due.len() > DUE_MAX {
+            self.lost = true;
+            self.due = Vec::new();
+        }
+        self.ready.notify_one();
+    }
+}
+
+impl Hub {
+    fn now_us(&self) -> u64 {
+        self.simulated_us.unwrap_or_else(wall_us)
+    }
+
+    fn protocol(&self, id: u64) -> Protocol {
+        if self.server.speaks_resp3(SessionId(id)) {
+            Protocol::Resp3
+        } else {
+            Protocol::Resp2
+        }
+    }
+
+    /// Executes a command; its reply is due to the client, now or later.
+    fn execute(&mut self, id: u64, command: &Command) {
+        let name = command.name().to_ascii_lowercase();
+        let now_us = self.now_us();
+        let own = self.simulated_us.is_some() && name == b"clock";
+        let reply = if own {
+            Some(self.clock(command))
+        } else {
+            let session = SessionId(id);
+            self.server.submit(&self.engine, now_us, session, command)
+        };
+        let protocol = self.protocol(id);
+        if let Some(client) = self.clients.get_mut(&id) {
+            let ends = matches!(&*name, b"exec" | b"discard" | b"multi" | b"reset");
+            let queued = if ends {
+                std::mem::take(&mut client.queued)
+            } else {
+                Vec::new()
+            };
+            match reply {
+                None => client.parked = Some(Shape::of(command)),
+                Some(Reply::Array(items)) if name == b"exec" => {
+                    client.send(|out| write_all(out, &items, &queued, protocol));
+                }
+                Some(reply) => {
+                    if reply == Reply::Status(b"QUEUED"[..].into()) {
+                        client.queued.push(command.clone());
+                    }
+                    client.send(|out| write(out, &reply, Shape::of(command), protocol));
+                }
+            }
+        }
+        self.deliver();
+    }
+
+    /// `CLOCK`: what time it is; `CLOCK ADVANCE ms`: how late it shall be.
+    fn clock(&mut self, command: &Command) -> Reply {
+        let now_us = self.now_us();
+        let by_ms = match &command.args[1..] {
+            [] => Some(0),
+            [word, ms] if word.eq_ignore_ascii_case(b"advance") => {
+                let ms = std::str::from_utf8(ms).ok();
+                ms.and_then(|ms| ms.parse::<u64>().ok())
+            }
+            _ => None,
+        };
+        let later = by_ms.and_then(|ms| now_us.checked_add(ms.checked_mul(1_000)?));
+        // Beyond this, Redis's own times would not fit.
+        match later.filter(|at| *at < i64::MAX as u64 / 2) {
+            None => Reply::error("ERR say CLOCK, or CLOCK ADVANCE milliseconds"),
+            Some(later) => {
+                // Each deadline on the way is met at its own time.
+                while let Some(at) = self.server.deadline_us().filter(|at| *at <= later) {
+                    self.server.time_out(at);
+                }
+                self.simulated_us = Some(later);
+                Reply::Int((later / 1_000) as i64)
+            }
+        }
+    }
+
+    /// Sends those away whose time is up.
+    fn tick(&mut self) {
+        self.server.time_out(self.now_us());
+        self.deliver();
+    }
+
+    /// What the server has to say to others, and when it has to be asked again.
+    fn deliver(&mut self) {
+        while let Some((session, reply)) = self.server.poll_reply() {
+            let protocol = self.protocol(session.0);
+            if let Some(client) = self.clients.get_mut(&session.0) {
+                let shape = client.parked.take().unwrap_or(Shape::Plain);
+                client.send(|out| write(out, &reply, shape, protocol));
+            }
+        }
+        while let Some((session, reply)) = self.server.poll_push() {
+            let protocol = self.protocol(session.0);
+            if let Some(client) = self.clients.get_mut(&session.0) {
+                client.send(|out| write(out, &reply, Shape::Push, protocol));
+            }
+        }
+        if self.server.deadline_us().is_some() {
+            self.timer.notify_one();
+        }
+    }
+
+    /// How long until somebody has waited enough; for ever if nobody waits for
+    /// the wall's clock.
+    fn patience(&self) -> Option<Duration> {
+        let at = self.server.deadline_us()?;
+        match self.simulated_us {
+            Some(_) => None,
+            None => Some(Duration::from_micros(at.saturating_sub(wall_us()))),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clients live by the wall's clock"
+)]
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// If the runtime cannot be made, or nobody can be listened to any more.
+pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let hub = Rc::new(RefCell::new(Hub {
+        server: Server::with_version(version),
+        engine: Engine::new(),
+        simulated_us: (clock == Clock::Simulated).then_some(1_700_000_000_000_000),
+        clients: BTreeMap::new(),
+        timer: Rc::default(),
+    }));
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::task::spawn_local(watch(Rc::clone(&hub)));
+        for id in 1.. {
+            let (stream, _) = listener.accept().await?;
+            tokio::task::spawn_local(welcome(Rc::clone(&hub), stream, id));
+        }
+        Ok(())
+    })
+}
+
+/// Looks at the clock for those who wait.
+async fn watch(hub: Rc<RefCell<Hub>>) {
+    let timer = Rc::clone(&hub.borrow().timer);
+    loop {
+        let patience = hub.borrow().patience();
+        let enough = async {
+            match patience {
+                Some(patience) => tokio::time::sleep(patience).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = enough => hub.borrow_mut().tick(),
+            () = timer.notified() => {}
+        }
+    }
+}
+
+async fn welcome(hub: Rc<RefCell<Hub>>, mut stream: TcpStream, id: u64) {
+    if hub.borrow().clients.len() >= CLIENTS_MAX {
+        // It may have gone already; nothing is lost.
+        let _ = stream
+            .write_all(b"-ERR max number of clients reached\r\n")
+            .await;
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    hub.borrow_mut().clients.insert(id, Client::default());
+    // However the connection ended, it has ended.
+    let _ = attend(&hub, stream, id).await;
+    let mut hub = hub.borrow_mut();
+    hub.clients.remove(&id);
+    hub.server.disconnect(SessionId(id));
+}
+
+/// Reads, executes and answers, until either side has enough.
+async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()> {
+    let (mut from, mut to) = stream.into_split();
+    let mut reader = Reader::new(Limits::DEFAULT);
+    let mut chunk = vec![0; 16 << 10];
+    let Some(ready) = hub.borrow().clients.get(&id).map(|c| Rc::clone(&c.ready)) else {
+        return Ok(());
+    };
+    let mut last = false;
+    loop {
+        let (due, parked) = {
+            let mut hub = hub.borrow_mut();
+            let more = |hub: &Hub| {
+                let client = hub.clients.get(&id);
+                client.is_some_and(|c| c.parked.is_none() && c.due.len() < DUE_ENOUGH && !c.lost)
+            };
+            while !last && more(&hub) {
+                match reader.command() {
+                    Ok(None) => break,
+                    Ok(Some(command)) => {
+                        last = command.name().eq_ignore_ascii_case(b"quit");
+                        hub.execute(id, &command);
+                    }
+                    Err(malformed) => {
+                        last = true;
+                        let reply = Reply::error(malformed.to_string());
+                        if let Some(client) = hub.clients.get_mut(&id) {
+                            client.send(|out| write(out, &reply, Shape::Plain, Protocol::Resp2));
+                        }
+                    }
+                }
+            }
+            let Some(client) = hub.clients.get_mut(&id).filter(|client| !client.lost) else {
+                return Ok(());
+            };
+            (std::mem::take(&mut client.due), client.parked.is_some())
+        };
+        if !due.is_empty() {
+            to.write_all(&due).await?;
+            continue;
+        }
+        if last {
+            return to.shutdown().await;
+        }
+        let room = !parked || reader.waiting() < AHEAD_MAX;
+        tokio::select! {
+            count = from.read(&mut chunk), if room => match count? {
+                0 => return Ok(()),
+                count => reader.feed(&chunk[..count]),
+            },
+            () = ready.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! What clients get: replies on the wire, in RESP2 or RESP3.
+//!
+//! The simulated server answers in the shapes of RESP2. What a reply is in
+//! RESP3 (a map, a set, a double) follows from the command alone; [`Shape`]
+//! knows it, as clients know it who speak RESP2. What a script returns stays as
+//! it is.
+
+use sluice_core::redis::{Command, Reply};
+
+/// What a reply to a command is, beyond its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// What it looks like.
+    Plain,
+    /// An array, also when there is nothing.
+    NullArray,
+    /// Text for people.
+    Text,
+    /// Names and values.
+    Map,
+    /// Maps in an array, or an array of what they hold.
+    Maps,
+    /// Names and values, some of which are maps themselves.
+    DeepMap,
+    /// Members without order.
+    Set,
+    /// A floating-point number.
+    Double,
+    /// An array of them.
+    Doubles,
+    /// Names and values, in pairs.
+    Pairs,
+    /// Members and scores, in pairs.
+    Scored,
+    /// A score at the end.
+    LastDouble,
+    /// A key with members and scores, in pairs already.
+    KeyScored,
+    /// Keys with entries.
+    Streams,
+    /// A message that was not asked for, or its like.
+    Push,
+}
+
+impl Shape {
+    /// Of the reply to this command.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
+        let args = &command.args;
+        let has = |word: &str| {
+            let rest = args.iter().skip(1);
+            let mut rest = rest.map(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+            rest.any(|found| found)
+        };
+        let sub = |word: &str| {
+            let first = args.get(1);
+            first.is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        match &*command.name().to_ascii_lowercase() {
+            b"hgetall" | b"hello" => Self::Map,
+            b"config" if sub("get") => Self::Map,
+            b"lcs" if has("idx") => Self::Map,
+            b"xinfo" if sub("stream") => Self::DeepMap,
+            b"xinfo" if sub("groups") || sub("consumers") => Self::Maps,
+            b"function" if sub("list") => Self::Maps,
+            b"function" if sub("stats") => Self::DeepMap,
+            b"smembers" | b"sinter" | b"sunion" | b"sdiff" => Self::Set,
+            b"spop" if args.len() == 3 => Self::Set,
+            b"zscore" | b"zincrby" => Self::Double,
+            b"zadd" if has("incr") => Self::Double,
+            b"zmscore" => Self::Doubles,
+            b"hrandfield" if args.len() == 4 => Self::Pairs,
+            b"zrange" | b"zrevrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zunion"
+            | b"zinter" | b"zdiff" | b"zrandmember"
+                if has("withscores") =>
+            {
+                Self::Scored
+            }
+            b"zpopmin" | b"zpopmax" if args.len() == 3 => Self::Scored,
+            b"zpopmin" | b"zpopmax" | b"bzpopmin" | b"bzpopmax" => Self::LastDouble,
+            b"zrank" | b"zrevrank" if args.len() == 4 => Self::LastDouble,
+            b"zmpop" | b"bzmpop" => Self::KeyScored,
+            b"xread" | b"xreadgroup" => Self::Streams,
+            b"exec" | b"lmpop" | b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush"
+            | b"xrange" | b"xrevrange" => Self::NullArray,
+            b"lpop" | b"rpop" if args.len() == 3 => Self::NullArray,
+            b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" => Self::Push,
+            b"info" => Self::Text,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Which version of the protocol a client has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// What clients speak unless they say `HELLO 3`.
+    #[default]
+    Resp2,
+    /// Maps, sets, doubles, pushes.
+    Resp3,
+}
+
+/// Appends a reply to what goes out.
+pub fn write(out: &mut Vec<u8>, reply: &Reply, shape: Shape, protocol: Protocol) {
+    let resp3 = protocol == Protocol::Resp3;
+    match reply {
+        Reply::Status(text) => line(out, b'+', text),
+        Reply::Error(text) => line(out, b'-', text),
+        Reply::Int(n) => line(out, b':', n.to_string().as_bytes()),
+        Reply::Nil if resp3 => out.extend_from_slice(b"_\r\n"),
+        Reply::Nil => out.extend_from_slice(match shape {
+            Shape::NullArray | Shape::Streams | Shape::LastDouble | Shape::KeyScored => b"*-1\r\n",
+            _ => b"$-1\r\n",
+        }),
+        Reply::Bulk(bytes) if resp3 && shape == Shape::Double => line(out, b',', bytes),
+        Reply::Bulk(bytes) if resp3 && shape == Shape::Text => {
+            head(out, b'=', bytes.len() + 4);
+            out.extend_from_slice(b"txt:");
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(b"\r\n");
+        }
+        Reply::Bulk(bytes) => {
+            head(out, b'$', bytes.len());
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(b"\r\n");
+        }
+        Reply::Array(items) if resp3 => aggregate(out, items, shape),
+        Reply::Array(items) => {
+            head(out, b'*', items.len());
+            for item in items {
+                write(out, item, Shape::Plain, protocol);
+            }
+        }
+    }
+}
+
+/// Appends the reply to `EXEC`: each part has the shape of its command's.
+pub fn write_all(out: &mut Vec<u8>, replies: &[Reply], queued: &[Command], protocol: Protocol) {
+    head(out, b'*', replies.len());
+    for (at, reply) in replies.iter().enumerate() {
+        let shape = queued.get(at).map_or(Shape::Plain, Shape::of);
+        write(out, reply, shape, protocol);
+    }
+}
+
+/// An array in RESP3.
+fn aggregate(out: &mut Vec<u8>, items: &[Reply], shape: Shape) {
+    const RESP3: Protocol = Protocol::Resp3;
+    let plain = |out: &mut Vec<u8>, item: &Reply| write(out, item, Shape::Plain, RESP3);
+    match shape {
+        Shape::Map | Shape::DeepMap => {
+            head(out, b'%', items.len() / 2);
+            for pair in items.chunks_exact(2) {
+                plain(out, &pair[0]);
+                let deep = matches!(
+                    pair[0].as_bytes(),
+                    Some(b"groups" | b"consumers" | b"engines")
+                );
+                let inner = if deep && shape == Shape::DeepMap {
+                    Shape::Maps
+                } else {
+                    Shape::Plain
+                };
+                write(out, &pair[1], inner, RESP3);
+            }
+        }
+        Shape::Streams => {
+            head(out, b'%', items.len());
+            for item in items {
+                if let Reply::Array(pair) = item {
+                    pair.iter().for_each(|part| plain(out, part));
+                }
+            }
+        }
+        Shape::Maps => {
+            head(out, b'*', items.len());
+            for item in items {
+                write(out, item, Shape::DeepMap, RESP3);
+            }
+        }
+        Shape::Pairs | Shape::Scored => {
+            head(out, b'*', items.len() / 2);
+            let value = if shape == Shape::Scored {
+                Shape::Double
+            } else {
+                Shape::Plain
+            };
+            for pair in items.chunks_exact(2) {
+                head(out, b'*', 2);
+                plain(out, &pair[0]);
+                write(out, &pair[1], value, RESP3);
+            }
+        }
+        Shape::Doubles => {
+            head(out, b'*', items.len());
+            for item in items {
+                write(out, item, Shape::Double, RESP3);
+            }
+        }
+        Shape::LastDouble => {
+            head(out, b'*', items.len());
+            for (at, item) in items.iter().enumerate() {
+                let last = at + 1 == items.len();
+                write(
+                    out,
+                    item,
+                    if last { Shape::Double } else { Shape::Plain },
+                    RESP3,
+                );
+            }
+        }
+        Shape::KeyScored => {
+            head(out, b'*', items.len());
+            for item in items {
+                match item {
+                    Reply::Array(pairs) => {
+                        head(out, b'*', pairs.len());
+                        for pair in pairs {
+                            write(out, pair, Shape::LastDouble, RESP3);
+                        }
+                    }
+                    other => plain(out, other),
+                }
+            }
+        }
+        Shape::Set
+        | Shape::Push
+        | Shape::Plain
+        | Shape::NullArray
+        | Shape::Text
+        | Shape::Double => {
+            let kind = match shape {
+                Shape::Set => b'~',
+                Shape::Push => b'>',
+                _ => b'*',
+            };
+            head(out, kind, items.len());
+            items.iter().for_each(|item| plain(out, item));
+        }
+    }
+}
+
+fn head(out: &mut Vec<u8>, kind: u8, len: usize) {
+    line(out, kind, len.to_string().as_bytes());
+}
+
+fn line(out: &mut Vec<u8>, kind: u8, text: &[u8]) {
+    out.push(kind);
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(command: &[&str], reply: &Reply, protocol: Protocol) -> String {
+        let rest = &command[1..];
+        let command = rest
+            .iter()
+            .fold(Command::new(command[0]), |c, word| c.arg(word));
+        let mut out = Vec::new();
+        write(&mut out, reply, Shape::of(&command), protocol);
+        String::from_utf8(out).unwrap().replace("\r\n", " ")
+    }
+
+    fn array(items: &[&str]) -> Reply {
+        Reply::Array(items.iter().map(Reply::bulk).collect())
+    }
+
+    #[test]
+    fn replies_take_the_shape_of_their_command_in_resp3() {
+        let pairs = array(&["a", "1.5"]);
+        let cases: &[(&[&str], &Reply, &str, &str)] = &[
+            (
+                &["HGETALL", "h"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                "%1 $1 a $3 1.5 ",
+            ),
+            (
+                &["SMEMBERS", "s"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                "~2 $1 a $3 1.5 ",
+            ),
+            (
+                &["ZRANGE", "z", "0", "-1", "WITHSCORES"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                "*1 *2 $1 a ,1.5 ",
+            ),
+            (
+                &["ZPOPMIN", "z"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                "*2 $1 a ,1.5 ",
+            ),
+            (
+                &["LRANGE", "l", "0", "1"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                "*2 $1 a $3 1.5 ",
+            ),
+            (&["ZSCORE", "z", "a"], &Reply::bulk("2"), "$1 2 ", ",2 "),
+            (&["GET", "k"], &Reply::Nil, "$-1 ", "_ "),
+            (&["BLPOP", "k", "0"], &Reply::Nil, "*-1 ", "_ "),
+            (&["INFO"], &Reply::bulk("x"), "$1 x ", "=5 txt:x "),
+            (
+                &["SUBSCRIBE", "c"],
+                &pairs,
+                "*2 $1 a $3 1.5 ",
+                ">2 $1 a $3 1.5 ",
+            ),
+        ];
+        for (command, reply, resp2, resp3) in cases {
+            assert_eq!(wire(command, reply, Protocol::Resp2), *resp2, "{command:?}");
+            assert_eq!(wire(command, reply, Protocol::Resp3), *resp3, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn streams_are_maps_of_keys() {
+        let reply = Reply::Array(vec![Reply::Array(vec![Reply::bulk("s"), array(&["x"])])]);
+        let command = ["XREAD", "STREAMS", "s", "0"];
+        assert_eq!(wire(&command, &reply, Protocol::Resp3), "%1 $1 s *1 $1 x ");
+        assert_eq!(wire(&command, &Reply::Nil, Protocol::Resp2), "*-1 ");
+    }
+}
