@@ -8,6 +8,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_sim::redis::Version;
@@ -20,6 +21,7 @@ use picture::PictureArgs;
 
 mod audit;
 mod determinism;
+mod diff;
 mod find;
 mod mutants;
 mod output;
@@ -99,6 +101,9 @@ enum Command {
     /// One of the two processes: writes every step
     #[command(hide = true)]
     Steps(StepsArgs),
+    /// Ask the simulated and a real Redis the same at random, for a while; shrinks
+    /// what they answer differently
+    Diff(DiffArgs),
     /// Serve the simulated Redis over TCP, to clients in any language
     Redis(RedisArgs),
     /// A share of the users of an audit on a real server; started by it
@@ -260,6 +265,35 @@ struct StepsArgs {
     seeds: Range<u64>,
     #[arg(long)]
     threads: usize,
+}
+
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// How long, as in 30s, 10m, 1h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "1m")]
+    time: Duration,
+    /// The real server: a URL, `docker`, `local`, or whatever is found
+    #[arg(long, value_name = "SERVER", default_value = "redis")]
+    redis: String,
+    /// The seed of the first sequence; each has the next one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// A number and its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = match text.chars().next_back() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        _ => return Err("write a number and s, m or h, as in 10m".to_owned()),
+    };
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| format!("\"{text}\" is not a time; write a number and s, m or h"))?;
+    let seconds = number.checked_mul(unit).filter(|s| *s <= 30 * 86_400);
+    let seconds = seconds.ok_or("that is more than 30 days")?;
+    Ok(Duration::from_secs(seconds))
 }
 
 #[derive(Debug, Args)]
@@ -459,6 +493,7 @@ pub fn main() -> ExitCode {
         Command::Mutants(args) => mutants::run(&args),
         Command::CheckDeterminism(args) => determinism::run(&args),
         Command::Steps(args) => determinism::steps(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Redis(args) => redis::run(&args),
         Command::Crowd => crowd(),
     };

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod cli;
 pub mod determinism;
+pub mod diff;
 pub mod evidence;
 pub mod find;
 pub mod model;

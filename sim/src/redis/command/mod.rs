@@ -18,6 +18,7 @@ mod pubsub;
 mod scripts;
 mod server;
 mod sets;
+mod shebang;
 mod sort;
 mod streams;
 mod strings;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sluice_core::redis::{Bytes, Reply};
 
+use super::shebang::Script;
 use super::{Arg, Fail, Out};
 use crate::redis::lua::{Engine, Job, sha1_hex};
 use crate::redis::{Server, SessionId, Sha};
@@ -43,8 +44,10 @@ fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), 
 fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
     let (keys, argv) = split(args)?;
     let sha = sha1_hex(&args[1]);
-    let script = engine.compile(&sha, &args[1])?;
+    let told = Script::read(&args[1])?;
+    let script = engine.compile(&sha, told.body)?;
     remember(server, sha, &args[1]);
+    let read_only = told.read_only(read_only)?;
     let job = Job {
         sha,
         keys,
@@ -58,7 +61,9 @@ fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) ->
     let (keys, argv) = split(args)?;
     let sha = sha_of(&args[1]).ok_or(NO_SCRIPT)?;
     let source = server.state.scripts.get(&sha).ok_or(NO_SCRIPT)?;
-    let script = engine.compile(&sha, source)?;
+    let told = Script::read(source)?;
+    let script = engine.compile(&sha, told.body)?;
+    let read_only = told.read_only(read_only)?;
     let job = Job {
         sha,
         keys,
@@ -84,7 +89,7 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
     let word = &args[1];
     if word.is("LOAD") && args.len() == 3 {
         let sha = sha1_hex(&args[2]);
-        engine.compile(&sha, &args[2])?;
+        engine.compile(&sha, Script::read(&args[2])?.body)?;
         remember(server, sha, &args[2]);
         return Ok(Reply::Bulk(Bytes::from(&sha[..])));
     }

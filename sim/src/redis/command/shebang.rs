@@ -1,0 +1,78 @@
+//! The first line of a script, if it says how the script is to be run:
+//! `#!lua flags=no-writes,allow-oom`.
+
+use super::{Arg, Fail};
+
+/// What scripts may say of themselves. Only the first makes a difference here:
+/// there is no memory limit, no replica and no cluster.
+const FLAGS: [&[u8]; 5] = [
+    b"no-writes",
+    b"allow-oom",
+    b"allow-stale",
+    b"no-cluster",
+    b"allow-cross-slot-keys",
+];
+
+/// What a script's first line said.
+#[derive(Clone, Copy)]
+pub(super) struct Script<'a> {
+    /// The text without that line, but with its end, so that numbers of lines
+    /// stay what they are.
+    pub(super) body: &'a [u8],
+    /// It has such a line.
+    pub(super) declared: bool,
+    /// It promises to change nothing.
+    pub(super) no_writes: bool,
+}
+
+impl<'a> Script<'a> {
+    pub(super) fn read(text: &'a [u8]) -> Result<Self, Fail> {
+        let mut script = Self {
+            body: text,
+            declared: false,
+            no_writes: false,
+        };
+        if !text.starts_with(b"#!") {
+            return Ok(script);
+        }
+        let end = text.iter().position(|byte| *byte == b'\n');
+        let end = end.ok_or(Fail::fixed("ERR Invalid script shebang"))?;
+        script.body = &text[end..];
+        script.declared = true;
+        let mut parts = text[..end].split(u8::is_ascii_whitespace);
+        let engine = parts.next().unwrap_or_default();
+        if engine != b"#!lua" {
+            return Err(refused("Unexpected engine in script shebang: ", engine));
+        }
+        for part in parts.filter(|part| !part.is_empty()) {
+            let Some(flags) = part.strip_prefix(b"flags=") else {
+                return Err(refused("Unknown lua shebang option: ", part));
+            };
+            for flag in flags
+                .split(|byte| *byte == b',')
+                .filter(|_| !flags.is_empty())
+            {
+                if !FLAGS.contains(&flag) {
+                    return Err(refused("Unexpected flag in script shebang: ", flag));
+                }
+                script.no_writes |= flag == FLAGS[0];
+            }
+        }
+        Ok(script)
+    }
+
+    /// Whether it is to change nothing, called by the name that it was.
+    pub(super) fn read_only(&self, called_so: bool) -> Result<bool, Fail> {
+        if self.declared && called_so && !self.no_writes {
+            return Err(Fail::fixed(
+                "ERR Can not execute a script with write flag using *_ro command.",
+            ));
+        }
+        Ok(called_so || self.no_writes)
+    }
+}
+
+fn refused(text: &str, what: &[u8]) -> Fail {
+    let shown = Arg::Plain(&what[..what.len().min(128)]);
+    Fail::new([b"ERR ", text.as_bytes(), &*shown].concat())
+}

@@ -1,0 +1,84 @@
+//! What Redis leaves open is not compared: the order of what comes out of a
+//! hash table, times, and the nodes of its trees.
+
+use sluice_core::redis::{Command, Reply};
+
+/// Replies whose order means nothing are sorted.
+pub(super) fn canonical(command: &Command, reply: Reply) -> Reply {
+    let width = match command.name().to_ascii_uppercase().as_slice() {
+        b"HGETALL" => 2,
+        b"HKEYS" | b"HVALS" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"KEYS" => 1,
+        // Only ever asked for all there are.
+        b"HRANDFIELD" | b"ZRANDMEMBER" if command.args.len() == 4 => 2,
+        b"HRANDFIELD" | b"ZRANDMEMBER" | b"SRANDMEMBER" | b"SPOP" => 1,
+        b"XINFO" => return timeless(reply),
+        b"XPENDING" if command.args.len() > 3 => return idle(reply),
+        name @ (b"HSCAN" | b"SSCAN") => {
+            let width = if name == b"HSCAN" { 2 } else { 1 };
+            let Reply::Array(mut page) = reply else {
+                return reply;
+            };
+            if let Some(items) = page.pop() {
+                page.push(sorted(items, width));
+            }
+            return Reply::Array(page);
+        }
+        _ => return reply,
+    };
+    sorted(reply, width)
+}
+
+/// `XINFO` without what depends on clocks and on Redis's trees.
+fn timeless(reply: Reply) -> Reply {
+    const NAMES: &[&[u8]] = &[
+        b"idle",
+        b"inactive",
+        b"seen-time",
+        b"active-time",
+        b"radix-tree-keys",
+        b"radix-tree-nodes",
+    ];
+    const A_TIME_MS: i64 = 1_000_000_000_000;
+    match reply {
+        Reply::Array(items) => {
+            let mut masked = false;
+            let items = items.into_iter().map(|item| {
+                let hidden = std::mem::replace(
+                    &mut masked,
+                    item.as_bytes().is_some_and(|name| NAMES.contains(&name)),
+                );
+                if hidden { Reply::Nil } else { timeless(item) }
+            });
+            Reply::Array(items.collect())
+        }
+        Reply::Int(n) if n > A_TIME_MS => Reply::Nil,
+        other => other,
+    }
+}
+
+/// `XPENDING` without idle times.
+fn idle(reply: Reply) -> Reply {
+    let Reply::Array(mut rows) = reply else {
+        return reply;
+    };
+    for row in &mut rows {
+        if let Reply::Array(row) = row
+            && let Some(idle) = row.get_mut(2)
+        {
+            *idle = Reply::Nil;
+        }
+    }
+    Reply::Array(rows)
+}
+
+/// An array with its groups of `width` items in order.
+fn sorted(reply: Reply, width: usize) -> Reply {
+    match reply {
+        Reply::Array(items) => {
+            let mut groups: Vec<&[Reply]> = items.chunks(width).collect();
+            groups.sort_by_key(|group| format!("{group:?}"));
+            Reply::Array(groups.concat())
+        }
+        other => other,
+    }
+}
