@@ -43,7 +43,7 @@ impl Pair {
         let mut real = server.connect()?;
         let time = real.call(&Command::new("TIME"))?;
         let now_us = time_us(&time).ok_or_else(|| Error::Protocol {
-            address: server.url(),
+            address: server.describe(),
             why: format!("it answers {time:?} to TIME"),
         })?;
         Ok(Self {
