@@ -305,7 +305,7 @@ struct RedisArgs {
     /// says `CLOCK ADVANCE milliseconds`
     #[arg(long, value_enum, default_value_t = ServedClock::Wall)]
     clock: ServedClock,
-    /// Which Redis is imitated: 7.0 or 7.2
+    /// Which Redis is imitated: 7.0, 7.2 or 8.2
     #[arg(long, value_name = "VERSION", value_parser = imitated, default_value = "7.2")]
     imitate: Version,
 }
@@ -319,11 +319,10 @@ enum ServedClock {
 }
 
 fn imitated(text: &str) -> Result<Version, String> {
-    match text {
-        "7.0" => Ok(Version::V7_0),
-        "7.2" => Ok(Version::V7_2),
-        other => Err(format!("\"{other}\" is not imitated; 7.0 and 7.2 are")),
-    }
+    let known = Version::ALL.into_iter();
+    let mut matching = known.filter(|version| version.text().starts_with(&format!("{text}.")));
+    let found = matching.next();
+    found.ok_or_else(|| format!("\"{text}\" is not imitated; 7.0, 7.2 and 8.2 are"))
 }
 
 /// An even number of operations: who comes also goes.

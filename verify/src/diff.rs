@@ -35,10 +35,11 @@ impl Pair {
     /// # Errors
     /// If the real server cannot be asked.
     pub fn new(server: &Server, prefix: String) -> Result<Self, Error> {
-        let version = if server.version().contains("7.0.") {
-            Version::V7_0
-        } else {
-            Version::V7_2
+        // Told as "redis 7.0.15"; a Valkey is taken for the Redis it came from.
+        let told = server.version();
+        let version = match told.strip_prefix("redis ") {
+            Some(number) => Version::nearest(number),
+            None => Version::default(),
         };
         let mut real = server.connect()?;
         let time = real.call(&Command::new("TIME"))?;

@@ -27,6 +27,7 @@ mod lua;
 mod number;
 mod session;
 mod value;
+mod version;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -47,85 +48,8 @@ use session::{Session, Subscriptions};
 pub use value::{
     Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
 };
+pub use version::Version;
 use waiting::{Park, Waiting};
-
-/// Which Redis is imitated, where versions differ observably.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
-    /// Redis 7.0.
-    V7_0,
-    /// Redis 7.2.
-    #[default]
-    V7_2,
-}
-
-impl Version {
-    /// As `INFO` and `REDIS_VERSION` tell it.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::V7_0 => "7.0.15",
-            Self::V7_2 => "7.2.5",
-        }
-    }
-
-    const fn number(self) -> u32 {
-        match self {
-            Self::V7_0 => 0x0007_000f,
-            Self::V7_2 => 0x0007_0205,
-        }
-    }
-
-    /// Whether `BITCOUNT` and `BITPOS` read all arguments before they look for
-    /// the key.
-    const fn bit_arguments_first(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether consumers are told apart by when they were last given something,
-    /// and are made by asking, though there be nothing.
-    const fn active_consumers(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether `XSETID` refuses to go back to before what was deleted.
-    const fn deleted_bounds_last(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether `BLPOP` and its kin may be called from scripts, where they do
-    /// not wait.
-    const fn waits_in_scripts(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether a timeout beyond all numbers is told from a negative one.
-    const fn far_timeouts(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether the complaint about unpaired streams and ids names the command.
-    const fn names_unbalanced(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// Whether small lists and sets have the compact encoding too.
-    const fn short_lists(self) -> bool {
-        self.rank_with_score()
-    }
-
-    /// The name of the compact encoding.
-    const fn compact_encoding(self) -> &'static str {
-        "listpack"
-    }
-
-    const fn rank_with_score(self) -> bool {
-        match self {
-            Self::V7_0 => false,
-            Self::V7_2 => true,
-        }
-    }
-}
 
 /// A key that a script used without declaring it among its `KEYS`: it works
 /// here and on one node, and breaks in a cluster.

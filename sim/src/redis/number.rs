@@ -132,9 +132,10 @@ pub(super) fn format_f64(value: f64, version: Version) -> String {
     if let Some(n) = exact_i64(value) {
         return n.to_string();
     }
-    match version {
-        Version::V7_0 => format_g(value, 17),
-        Version::V7_2 => format_shortest(value),
+    if version.shortest_floats() {
+        format_shortest(value)
+    } else {
+        format_g(value, 17)
     }
 }
 

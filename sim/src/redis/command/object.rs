@@ -17,7 +17,7 @@ const COMPACT_BYTES: usize = 64;
 /// What `OBJECT ENCODING` answers.
 fn encoding(value: &Value, version: Version) -> &'static str {
     let short = |text: &Bytes| text.len() <= COMPACT_BYTES;
-    let packed = version.compact_encoding();
+    let packed = "listpack";
     match value {
         Value::Str(text) if parse_i64(text).is_some() => "int",
         Value::Str(text) if text.len() <= 44 => "embstr",

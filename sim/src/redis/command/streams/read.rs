@@ -55,13 +55,14 @@ fn request<'a, 'b>(
             rest = &after[1..];
         } else if word.is("STREAMS") && !after.is_empty() {
             if !after.len().is_multiple_of(2) {
-                let (name, symbol) = match (version.names_unbalanced(), grouped) {
-                    (false, _) => ("XREAD", '$'),
-                    (true, false) => ("'xread'", '$'),
-                    (true, true) => ("'xreadgroup'", '>'),
+                let (name, ids) = match (version.names_unbalanced(), grouped) {
+                    (false, _) => ("XREAD", "an ID or '$'"),
+                    (true, false) if version.reads_last() => ("'xread'", "an ID, '+', or '$'"),
+                    (true, false) => ("'xread'", "an ID or '$'"),
+                    (true, true) => ("'xreadgroup'", "an ID or '>'"),
                 };
                 return Err(Fail::new(format!(
-                    "ERR Unbalanced {name} list of streams: for each stream key an ID or '{symbol}' must be specified."
+                    "ERR Unbalanced {name} list of streams: for each stream key {ids} must be specified."
                 )));
             }
             (found.keys, found.ids) = after.split_at(after.len() / 2);
@@ -96,6 +97,7 @@ fn request<'a, 'b>(
 
 /// Where reading starts in each stream.
 fn starts(state: &mut State, request: &Request) -> Result<Vec<From>, Fail> {
+    let last = state.version.reads_last();
     let mut found = Vec::with_capacity(request.ids.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
         let stream = state.db.read::<Stream>(key)?;
@@ -121,6 +123,17 @@ fn starts(state: &mut State, request: &Request) -> Result<Vec<From>, Fail> {
                 ));
             }
             b"$" => From::After(stream.map_or(StreamId::MIN, |stream| stream.last)),
+            b"+" if grouped && last => {
+                return Err(Fail::fixed(
+                    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
+                ));
+            }
+            b"+" if last => {
+                let newest = stream.and_then(|stream| stream.entries.keys().next_back());
+                let before = newest.and_then(|id| id.previous());
+                let all = stream.map_or(StreamId::MIN, |stream| stream.last);
+                From::After(before.unwrap_or(all))
+            }
             b">" if !grouped => {
                 return Err(Fail::fixed(
                     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",

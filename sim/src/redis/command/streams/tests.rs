@@ -1,6 +1,7 @@
 //! What depends on the clock, and so is not compared with a real server.
 
 use crate::redis::tests::Bench;
+use crate::redis::{Server, Version};
 
 fn bench() -> Bench {
     let mut bench = Bench::new();
@@ -94,4 +95,20 @@ fn the_digest_sees_groups() {
     assert_ne!(read, other.server.digest());
     one.run("XACK s g 1-1");
     assert_ne!(read, one.server.digest());
+}
+
+/// Since 7.4, `+` is the last entry there is, deleted ones left out.
+#[test]
+fn the_last_entry_is_read_by_its_own_name() {
+    let mut bench = bench();
+    assert!(bench.run("XREAD STREAMS s +").starts_with("-ERR Invalid"));
+    bench.server = Server::with_version(Version::V8_2);
+    assert_eq!(bench.run("XREAD STREAMS s +"), "nil");
+    bench.run("XADD s 1-1 f a");
+    bench.run("XADD s 2-1 f b");
+    bench.run("XDEL s 2-1");
+    assert_eq!(
+        bench.run("XREAD STREAMS s +"),
+        r#"[["s", [["1-1", ["f", "a"]]]]]"#
+    );
 }
