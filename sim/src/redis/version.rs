@@ -46,6 +46,8 @@ since! {
     names_unbalanced V7_2;
     /// Small lists and sets have the compact encoding too.
     short_lists V7_2;
+    /// `XREAD BLOCK` may be called from scripts, where it does not wait.
+    reads_waiting_in_scripts V8_2;
     /// `XREAD` takes `+` for the last entry there is.
     reads_last V8_2;
 }

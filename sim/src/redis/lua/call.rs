@@ -117,7 +117,7 @@ impl Running {
 #[inline]
 fn refuse_to_wait(name: &str, args: &[Arg], version: Version) -> Option<Result<Reply, Fail>> {
     match name {
-        "xread" | "xreadgroup" => {
+        "xread" | "xreadgroup" if !version.reads_waiting_in_scripts() => {
             let options = args.iter().take_while(|arg| !arg.is("STREAMS"));
             options.into_iter().any(|arg| arg.is("BLOCK")).then(|| {
                 let tail: &[u8] = b" command is not allowed with BLOCK option from scripts";
