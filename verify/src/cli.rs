@@ -242,6 +242,12 @@ struct MutantsArgs {
     /// Most runs of a trial; a mutant that is not killed by then survives
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     budget: u64,
+    /// Who makes decisions out of a seed: random, pct, pct:DEPTH, pos; or all
+    #[arg(long, value_name = "NAME", default_value = "random")]
+    strategy: String,
+    /// Do not look for the least counterexample of each
+    #[arg(long)]
+    no_shrink: bool,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -16,8 +16,9 @@
 //!    is left has been tried without: the result is 1-minimal.
 //!
 //! The same bug is the same property (and meaning of "at most N") broken at the
-//! first step at which anything breaks. Everything here is determined by the
-//! input: the same run shrinks to the same result.
+//! first step at which anything breaks; or one that was named, whatever breaks
+//! before it. Everything here is determined by the input: the same run shrinks to
+//! the same result.
 
 mod workload;
 
@@ -29,7 +30,7 @@ use sluice_sim::redis::Engine;
 use sluice_sim::strategy::Role;
 
 use crate::property::{Finding, Meaning, Verdict};
-use crate::run::{Outcome, Run, Trace};
+use crate::run::{Outcome, Run, Trace, Until};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
 
@@ -84,16 +85,50 @@ impl Bug {
             Verdict::Holds | Verdict::Inconclusive(_) => u64::MAX,
         };
         let first = outcome.violations().min_by_key(|f| at(f))?;
-        Some(Self {
-            code: first.code.to_string(),
-            meaning: first.meaning,
-        })
+        Some(Self::found(first))
+    }
+
+    fn found(found: &Finding) -> Self {
+        Self {
+            code: found.code.to_string(),
+            meaning: found.meaning,
+        }
     }
 
     /// Whether a run breaks it before anything else.
     #[must_use]
     pub fn is_in(&self, outcome: &Outcome) -> bool {
         Self::of(outcome).as_ref() == Some(self)
+    }
+}
+
+/// What a smaller run must still break.
+#[derive(Clone, Debug)]
+enum Goal {
+    /// This, before anything else.
+    First(Bug),
+    /// The property of this name, whatever breaks before.
+    Named(&'static str),
+}
+
+impl Goal {
+    /// How far a run has to go to show it.
+    const fn until(&self) -> Until {
+        match self {
+            Self::First(_) => Until::Violation,
+            Self::Named(name) => Until::Breaks(name),
+        }
+    }
+
+    /// What of it a run shows.
+    fn bug(&self, outcome: &Outcome) -> Option<Bug> {
+        match self {
+            Self::First(bug) => bug.is_in(outcome).then(|| bug.clone()),
+            Self::Named(name) => {
+                let named = outcome.violations().find(|f| f.is(name));
+                named.map(Bug::found)
+            }
+        }
     }
 }
 
@@ -152,18 +187,47 @@ pub fn shrink(
     decisions: &[Decision],
     engine: &Engine,
 ) -> Option<Shrink> {
-    let run = |scenario: &Scenario| Run::new(*subject, scenario.clone(), 0).until_violation();
+    let run = Run::new(*subject, scenario.clone(), 0).until_violation();
+    let (outcome, _) = run.follow(decisions, engine);
+    let goal = Goal::First(Bug::of(&outcome)?);
+    towards(&goal, subject, scenario, decisions, engine)
+}
+
+/// The same for the property of this name, though others may break before it.
+#[must_use]
+pub fn to(
+    property: &'static str,
+    subject: &Subject,
+    scenario: &Scenario,
+    decisions: &[Decision],
+    engine: &Engine,
+) -> Option<Shrink> {
+    let goal = Goal::Named(property);
+    towards(&goal, subject, scenario, decisions, engine)
+}
+
+fn towards(
+    goal: &Goal,
+    subject: &Subject,
+    scenario: &Scenario,
+    decisions: &[Decision],
+    engine: &Engine,
+) -> Option<Shrink> {
+    let run = |scenario: &Scenario| Run {
+        until: goal.until(),
+        ..Run::new(*subject, scenario.clone(), 0)
+    };
     let (outcome, _) = run(scenario).follow(decisions, engine);
-    let bug = Bug::of(&outcome)?;
+    let bug = goal.bug(&outcome)?;
     let original = Size::of(scenario, decisions, outcome.steps);
     let mut tried = 0;
-    let smaller = workload::smallest(subject, scenario, &bug, engine, &mut tried);
+    let smaller = workload::smallest(subject, scenario, goal, engine, &mut tried);
     let (scenario, decisions) = smaller.unwrap_or((scenario.clone(), decisions.to_vec()));
 
     let run = run(&scenario);
     let units = least(units(&decisions), |units| {
         tried += 1;
-        bug.is_in(&run.follow(&flat(units), engine).0)
+        goal.bug(&run.follow(&flat(units), engine).0).is_some()
     });
     let decisions = flat(&units);
     let (mut trace, _) = run.trace_along(&decisions, engine);

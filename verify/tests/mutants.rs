@@ -2,13 +2,15 @@
 //! that acquits the gate.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use verify::mutant::{self, matrix};
-use verify::property;
+use sluice_sim::redis::Engine;
+use verify::mutant::{self, Mutant, matrix};
+use verify::run::{Outcome, Run};
+use verify::scenario::Scenario;
+use verify::strategy::Strategy;
 use verify::subject::variant;
 use verify::subject::{self, Kind};
+use verify::{pool, property};
 
 /// Enough for every mutant, and small enough for every change.
 const EFFORT: matrix::Effort = matrix::Effort {
@@ -19,36 +21,126 @@ const EFFORT: matrix::Effort = matrix::Effort {
 #[test]
 fn every_mutant_is_killed_by_the_property_it_names() {
     let mutants: Vec<_> = mutant::all().collect();
-    let next = AtomicUsize::new(0);
-    let rows = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let row = matrix::hunt(mutant, EFFORT);
-            rows.lock().expect("no hunt panics").push(row);
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
+    let rows = pool::each(0..mutants.len() as u64, pool::threads(), |_, n| {
+        matrix::hunt(mutants[n as usize], &[Strategy::Random], EFFORT, 1, false)
     });
-    let mut rows = rows.into_inner().expect("no hunt panics");
-    rows.sort_by_key(|row| (row.class, row.mutant));
-    assert_eq!(rows.len(), mutants.len());
     for row in &rows {
         println!(
-            "{} {:32} {:8} {:4} executions, {:.3} s",
-            row.class, row.mutant, row.property, row.executions.0, row.seconds.0
+            "{} {:32} {:8} {:?}",
+            row.class, row.mutant, row.property, row.cells
         );
     }
     let survivors: Vec<_> = rows.iter().filter(|row| !row.is_dead()).collect();
     assert!(survivors.is_empty(), "{survivors:#?}");
 }
 
+/// The checks of the checks: a gate that breaks another property than the one it
+/// names survives, and so does one that is not wrong at all.
+#[test]
+fn who_breaks_something_else_or_nothing_survives() {
+    let named = |name: &str, convicted_by| {
+        let subject = subject::by_name(name).expect("it is known");
+        let known = mutant::by_name("one-too-many").expect("it is known");
+        let subject = subject::Subject {
+            convicted_by,
+            ..subject
+        };
+        Mutant { subject, ..*known }
+    };
+    let small = matrix::Effort {
+        trials: 2,
+        budget: 3,
+    };
+    let mislabelled = named("one-too-many", &["R1.16"]);
+    let row = matrix::hunt(&mislabelled, &[Strategy::Random], small, 2, true);
+    assert!(!row.is_dead() && row.least.is_none());
+    assert!(row.cells[0].others.contains("R1.1"), "{row:?}");
+    let right = named("slots", &["R1.1(s)"]);
+    let row = matrix::hunt(&right, &[Strategy::Random], small, 2, true);
+    assert!(!row.is_dead() && row.cells[0].others.is_empty(), "{row:?}");
+}
+
+/// A row has a cell for each strategy and the least counterexample, and its
+/// executions are the same on any number of threads.
+#[test]
+fn a_row_does_not_depend_on_the_number_of_threads() {
+    let mutant = mutant::by_name("one-too-many").expect("it is known");
+    let small = matrix::Effort {
+        trials: 3,
+        budget: 20,
+    };
+    let [one, three] =
+        [1, 3].map(|threads| matrix::hunt(mutant, &Strategy::ALL, small, threads, true));
+    let costs = |row: &matrix::Row| {
+        let cost = |c: &matrix::Cell| (c.strategy.clone(), c.killed, c.executions, c.seed);
+        row.cells.iter().map(cost).collect::<Vec<_>>()
+    };
+    assert_eq!(costs(&one), costs(&three));
+    assert_eq!(one.cells.len(), Strategy::ALL.len());
+    let least = one.least.expect("it was killed");
+    assert_eq!(Some(&least), three.least.as_ref());
+    assert!(least.clients <= 2 && least.cap == 1, "{least}");
+}
+
 #[test]
 fn the_same_effort_acquits_the_gate() {
     let slots = subject::by_name("slots").expect("it is known");
-    let found = matrix::acquit(&slots, EFFORT);
-    assert!(found.is_empty(), "{found:?}");
+    for strategy in Strategy::ALL {
+        let found = matrix::acquit(&slots, strategy, EFFORT, pool::threads());
+        assert!(found.is_empty(), "{strategy}: {found:?}");
+    }
+}
+
+/// No load test finds a hard mutant: all five scenarios of PER-002 show what
+/// they show of the gate itself.
+#[test]
+fn hard_mutants_pass_the_load_tests() {
+    let hard: Vec<_> = mutant::all().filter(|m| m.hard).collect();
+    assert!(hard.len() >= 8, "only {}", hard.len());
+    let loads = Scenario::per_002();
+    let cases = (hard.len() * loads.len()) as u64;
+    let failed = pool::each(0..cases, pool::threads(), |engine, n| {
+        let n = n as usize;
+        let (mutant, load) = (hard[n / loads.len()], &loads[n % loads.len()]);
+        let outcome = Run::new(mutant.subject, load.clone(), 0).go(engine);
+        (!passes(load, &outcome))
+            .then(|| format!("{} fails {}: {outcome:?}", mutant.name(), load.name))
+    });
+    let failed: Vec<_> = failed.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    // The same figures convict one that is not hard.
+    let caught = mutant::by_name("one-too-many").expect("it is known");
+    assert!(!caught.hard);
+    let seen = loads.iter().any(|load| {
+        let outcome = Run::new(caught.subject, load.clone(), 0).go(&Engine::new());
+        !passes(load, &outcome)
+    });
+    assert!(seen, "these load tests see nothing");
+}
+
+/// What a load test can see: counts, and that everybody was served.
+fn passes(load: &Scenario, outcome: &Outcome) -> bool {
+    let queued = u64::from(load.users).saturating_sub(20);
+    outcome.sessions_max <= 20
+        && outcome.queries_max <= 10
+        && outcome.measured.is_none_or(|seen| seen == (20, queued))
+        && outcome.end == (0, 0)
+        && outcome.requests.0 == outcome.requests.1
+}
+
+/// `verify/MUTANTS.md` speaks of these mutants, and of no others.
+#[test]
+fn the_matrix_that_is_kept_is_of_these_mutants() {
+    let kept = include_str!("../MUTANTS.md");
+    let rows = kept.lines().filter(|line| line.starts_with("| B"));
+    let named = rows.filter_map(|row| row.split('`').nth(1));
+    let named: BTreeSet<&str> = named.collect();
+    let known: BTreeSet<&str> = mutant::all().map(Mutant::name).collect();
+    assert_eq!(
+        named, known,
+        "write it again: cargo run --release -p verify -- mutants --strategy all \
+         --format markdown --out verify/MUTANTS.md"
+    );
 }
 
 #[test]

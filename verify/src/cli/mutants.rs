@@ -4,58 +4,73 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{Exit, Failure, Format, MutantsArgs};
-use crate::mutant::matrix::{self, Effort, Row};
+use crate::mutant::matrix::{self, Cell, Effort, Row};
 use crate::mutant::{self, Mutant};
-use crate::subject;
+use crate::strategy::Strategy;
+use crate::{pool, subject};
 
 pub(super) fn run(args: &MutantsArgs) -> Result<Exit, Failure> {
     let chosen: Vec<&Mutant> = match &args.only {
         None => mutant::all().collect(),
         Some(name) => vec![mutant::by_name(name).map_err(Failure::usage)?],
     };
+    let strategies: Vec<Strategy> = match &*args.strategy {
+        "all" => Strategy::ALL.into(),
+        name => vec![
+            name.parse()
+                .map_err(|error| Failure::usage(format!("{error}; or all, for each of them")))?,
+        ],
+    };
+    if args.output.format() == Format::Junit {
+        return Err(Failure::usage(
+            "the kill matrix has no JUnit layout; use terminal, json or markdown",
+        ));
+    }
     let effort = Effort {
         trials: args.seeds,
         budget: args.budget,
     };
     let progress = Progress::start();
-    let mut rows = Vec::new();
-    for (n, mutant) in chosen.iter().enumerate() {
-        progress.say(&format!(
-            "{} ({} of {})",
-            mutant.name(),
-            n + 1,
-            chosen.len()
-        ));
-        rows.push(matrix::hunt(mutant, effort));
-    }
-    progress.say("the gate itself, under the same effort");
-    // As much as the dearest of its mutants was given before it died.
-    let most = rows.iter().map(|row| row.executions.1).max().unwrap_or(1);
-    let spent = Effort {
-        budget: most,
-        ..effort
-    };
+    let rows = (chosen.iter().zip(1..)).map(|(mutant, n)| {
+        progress.say(&format!("{} ({n} of {})", mutant.name(), chosen.len()));
+        matrix::hunt(
+            mutant,
+            &strategies,
+            effort,
+            pool::threads(),
+            !args.no_shrink,
+        )
+    });
+    let rows: Vec<Row> = rows.collect();
     let slots = subject::by_name("slots").map_err(Failure::usage)?;
-    let broken = matrix::acquit(&slots, spent);
+    let mut gate = Vec::new();
+    for (at, strategy) in strategies.iter().enumerate() {
+        progress.say(&format!(
+            "the gate itself, under the same effort ({strategy})"
+        ));
+        // As much as the dearest of its mutants was given before it died.
+        let cells = rows.iter().map(|row| &row.cells[at]);
+        let most = cells.map(|cell| cell.executions.1).max().unwrap_or(1);
+        let spent = Effort {
+            budget: most,
+            ..effort
+        };
+        gate.push(Acquittal {
+            strategy: *strategy,
+            runs: spent.trials * spent.budget,
+            broken: matrix::acquit(&slots, *strategy, spent, pool::threads()),
+        });
+    }
     drop(progress);
-    let result = Matrix {
-        rows,
-        acquitted: spent.trials * spent.budget,
-        broken,
-    };
+    let result = Matrix { rows, gate };
     let text = match args.output.format() {
-        Format::Terminal => result.terminal(),
         Format::Json => result.json()?,
-        Format::Markdown => result.markdown(effort),
-        Format::Junit => {
-            return Err(Failure::usage(
-                "the kill matrix has no JUnit layout; use terminal, json or markdown",
-            ));
-        }
+        Format::Markdown => result.markdown(args),
+        Format::Terminal | Format::Junit => result.terminal(),
     };
     args.output.text(&text)?;
     let dead = result.rows.iter().all(Row::is_dead);
-    Ok(if dead && result.broken.is_empty() {
+    Ok(if dead && result.gate.iter().all(|g| g.broken.is_empty()) {
         Exit::Holds
     } else {
         Exit::Violated
@@ -65,106 +80,162 @@ pub(super) fn run(args: &MutantsArgs) -> Result<Exit, Failure> {
 /// All that is shown.
 struct Matrix {
     rows: Vec<Row>,
-    /// Runs in which the gate itself showed nothing, or `broken`.
-    acquitted: u64,
+    gate: Vec<Acquittal>,
+}
+
+/// Runs in which the gate itself showed nothing, or `broken`.
+struct Acquittal {
+    strategy: Strategy,
+    runs: u64,
     broken: Vec<(u64, String)>,
 }
 
 impl Matrix {
     fn terminal(&self) -> String {
-        let mut text = format!(
-            "{:<4} {:<31} {:<8} {:>11} {:>15} {:>7}\n",
-            "", "mutant", "killed", "executions", "seconds", "trials"
-        );
+        let mut text = String::new();
         for row in &self.rows {
-            let Row {
-                class,
-                mutant,
-                property,
-                executions: (n50, n95),
-                seconds: (s50, s95),
-                killed: (killed, trials),
-                ..
-            } = row;
-            text += &format!(
-                "{class:<4} {mutant:<31} {property:<8} {n50:>5} {n95:>5} {s50:>7.3} {s95:>7.3} {:>7}\n",
-                format!("{killed}/{trials}")
-            );
+            let hard = if row.hard { ", hard" } else { "" };
+            text += &format!("{} {} ({}{hard})\n", row.class, row.mutant, row.property);
+            for cell in &row.cells {
+                let Cell {
+                    strategy,
+                    executions: (n50, n95),
+                    seconds: (s50, s95),
+                    killed: (killed, trials),
+                    ..
+                } = cell;
+                text += &format!(
+                    "     {strategy:<8} killed {killed} of {trials}, executions {n50} / {n95}, seconds {s50:.3} / {s95:.3}\n"
+                );
+            }
+            if let Some(least) = &row.least {
+                text += &format!("     least    {least}\n");
+            }
         }
-        text += "\nExecutions and seconds to the kill: median, 95th percentile.\n";
-        for row in self.rows.iter().filter(|row| !row.is_dead()) {
-            text += &format!("{}\n", survivor(row));
+        text += "\nExecutions and seconds to the kill: median / 95th percentile.\n";
+        for line in self.survivors() {
+            text += &format!("{line}\n");
         }
         text + &self.verdict() + "\n"
     }
 
     fn json(&self) -> Result<String, Failure> {
+        let gate = self.gate.iter().map(
+            |g| json!({"strategy": g.strategy.to_string(), "runs": g.runs, "broken": g.broken}),
+        );
         let value = json!({
             "rows": self.rows,
-            "gate": {"runs": self.acquitted, "broken": self.broken},
+            "gate": gate.collect::<Vec<_>>(),
         });
         let text = serde_json::to_string_pretty(&value).map_err(Failure::environment)?;
         Ok(text + "\n")
     }
 
-    fn markdown(&self, effort: Effort) -> String {
+    fn markdown(&self, args: &MutantsArgs) -> String {
+        let strategies: Vec<String> = self.gate.iter().map(|g| g.strategy.to_string()).collect();
         let mut text = format!(
             "# Mutants\n\n\
              Gates that are wrong on purpose, and what each costs to find. Every one faces the runs \
              that acquit the gate itself: workload, configuration, faults and their weights are drawn \
              from the seed, and none has a scenario made for it. *Killed by* is the property that \
              must break; being caught by others only would not count. Hard ones (●) pass the five load \
-             scenarios of PER-002.\n\n\
-             Over {} trials with seeds of their own: executions and seconds to the kill, median and \
-             95th percentile. Written by\n\n\
+             scenarios of PER-002 (`cargo test -p verify --test mutants`).\n\n\
+             Over {} trials with seeds of their own, for each strategy: executions and seconds to the \
+             kill on one core, median / 95th percentile; where not every trial killed within {} \
+             executions, how many did. *Least* is the counterexample of the first kill, shrunken: \
+             nothing can be left out of it. Written by\n\n\
              ```sh\n\
-             cargo run --release -p verify -- mutants --format markdown --out verify/MUTANTS.md\n\
+             cargo run --release -p verify -- mutants --strategy {} --seeds {} --format markdown --out verify/MUTANTS.md\n\
              ```\n\n\
-             | class | mutant | what is wrong | hard | killed by | strategy | executions | seconds |\n\
-             |---|---|---|:-:|---|---|--:|--:|\n",
-            effort.trials
+             | class | mutant | what is wrong | hard | killed by |",
+            args.seeds, args.budget, args.strategy, args.seeds
         );
+        for strategy in &strategies {
+            text += &format!(" {strategy}: executions | seconds |");
+        }
+        text += " least |\n|---|---|---|:-:|---|";
+        text += &"--:|--:|".repeat(strategies.len());
+        text += "---|\n";
         for row in &self.rows {
-            let Row {
-                class,
-                mutant,
-                about,
-                property,
-                strategy,
-                executions: (n50, n95),
-                seconds: (s50, s95),
-                ..
-            } = row;
             let hard = if row.hard { "●" } else { "" };
             text += &format!(
-                "| {class} | `{mutant}` | {about} | {hard} | {property} | {strategy} | {n50} / {n95} | {s50:.3} / {s95:.3} |\n"
+                "| {} | `{}` | {} | {hard} | {} |",
+                row.class, row.mutant, row.about, row.property
             );
+            for cell in &row.cells {
+                text += &in_markdown(cell);
+            }
+            let least = row.least.as_ref().map(ToString::to_string);
+            text += &format!(" {} |\n", least.unwrap_or_default());
         }
-        text.push('\n');
-        for row in self.rows.iter().filter(|row| !row.is_dead()) {
-            text += &format!("- {}\n", survivor(row));
+        text += &format!("\n{}\n", self.goal());
+        for line in self.survivors() {
+            text += &format!("\n- {line}");
         }
-        text + &self.verdict() + "\n"
+        text + "\n" + &self.verdict() + "\n"
+    }
+
+    /// How the medians stand against one second.
+    fn goal(&self) -> String {
+        let slow = self.rows.iter().filter_map(|row| {
+            let seconds = row.best()?.seconds.0;
+            (seconds > 1.0).then(|| format!("{} ({seconds:.1} s)", row.mutant))
+        });
+        let slow: Vec<String> = slow.collect();
+        if slow.is_empty() {
+            "With its best strategy, the median of every mutant is at most one second.".into()
+        } else {
+            format!(
+                "With its best strategy, the median of every mutant is at most one second, but for {}.",
+                slow.join(", ")
+            )
+        }
+    }
+
+    fn survivors(&self) -> Vec<String> {
+        let alive = self.rows.iter().filter(|row| !row.is_dead());
+        alive
+            .flat_map(|row| row.cells.iter().map(|cell| survivor(row, cell)))
+            .collect()
     }
 
     fn verdict(&self) -> String {
-        match self.broken.first() {
+        let lines = self.gate.iter().map(|gate| match gate.broken.first() {
             None => format!(
-                "The gate itself showed nothing in {} runs of the same pool.",
-                self.acquitted
+                "The gate itself showed nothing in {} runs of the same pool ({}).",
+                gate.runs, gate.strategy
             ),
-            Some((seed, what)) => format!("The gate itself broke in seed {seed}: {what}."),
-        }
+            Some((seed, what)) => format!(
+                "The gate itself broke in seed {seed} ({}): {what}.",
+                gate.strategy
+            ),
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
-fn survivor(row: &Row) -> String {
-    let others: Vec<&str> = row.others.iter().copied().collect();
+fn in_markdown(cell: &Cell) -> String {
+    let Cell {
+        executions: (n50, n95),
+        seconds: (s50, s95),
+        killed: (killed, trials),
+        ..
+    } = cell;
+    if cell.is_sure() {
+        format!(" {n50} / {n95} | {s50:.3} / {s95:.3} |")
+    } else {
+        format!(" {n50} / {n95} | killed {killed} of {trials} |")
+    }
+}
+
+fn survivor(row: &Row, cell: &Cell) -> String {
+    let others: Vec<&str> = cell.others.iter().copied().collect();
     format!(
-        "{} survived {} of {} trials{}",
+        "{} survived {} of {} trials by {}{}",
         row.mutant,
-        row.killed.1 - row.killed.0,
-        row.killed.1,
+        cell.killed.1 - cell.killed.0,
+        cell.killed.1,
+        cell.strategy,
         if others.is_empty() {
             ", and nothing else saw it".to_owned()
         } else {

@@ -3,18 +3,22 @@
 //! A *trial* runs seeds of its own, one after the other, until the property that
 //! the mutant names has broken. Trials are apart from each other, so their costs
 //! are a sample; replay does not count as finding. A trial that spends its budget
-//! without the kill is a survivor, and says which other properties broke.
+//! without the kill is a survivor, and says which other properties broke: a
+//! mutant that is only ever caught by another property than its own has shown
+//! that its own is blind. A mutant is dead if one strategy at least kills it in
+//! every trial.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sluice_sim::redis::Engine;
 
-use super::{Mutant, pool};
+use super::{Mutant, pool as runs};
+use crate::pool;
 use crate::run::{Run, Until};
+use crate::shrink::{self, Size};
+use crate::strategy::Strategy;
 use crate::subject::Subject;
 
 /// Trials have seeds so far apart that they never share one.
@@ -42,7 +46,7 @@ pub struct Trial {
     pub others: BTreeSet<&'static str>,
 }
 
-/// A row of the matrix: a mutant under one strategy.
+/// A row of the matrix: a mutant under all strategies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The class.
@@ -55,8 +59,17 @@ pub struct Row {
     pub property: &'static str,
     /// It behaves in the five scenarios of PER-002.
     pub hard: bool,
+    /// What each strategy needed.
+    pub cells: Vec<Cell>,
+    /// The counterexample of the first kill, shrunken.
+    pub least: Option<Size>,
+}
+
+/// What a strategy needed for a mutant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
     /// The strategy.
-    pub strategy: &'static str,
+    pub strategy: String,
     /// Trials that killed it, of all.
     pub killed: (u64, u64),
     /// Executions to the kill: median and 95th percentile.
@@ -70,72 +83,131 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether every trial has killed it.
+    /// Whether some strategy has killed it in every trial.
     #[must_use]
-    pub const fn is_dead(&self) -> bool {
-        self.killed.0 == self.killed.1
+    pub fn is_dead(&self) -> bool {
+        self.cells.iter().any(Cell::is_sure)
+    }
+
+    /// The cell with the least median of seconds, among those that are sure.
+    #[must_use]
+    pub fn best(&self) -> Option<&Cell> {
+        let sure = self.cells.iter().filter(|cell| cell.is_sure());
+        sure.min_by(|a, b| a.seconds.0.total_cmp(&b.seconds.0))
     }
 }
 
-/// Hunts a mutant with one strategy, on all cores. The executions do not depend
-/// on how many there are; the seconds do, a little.
+impl Cell {
+    /// Whether every trial has killed it.
+    #[must_use]
+    pub const fn is_sure(&self) -> bool {
+        self.killed.0 == self.killed.1
+    }
+
+    /// # Panics
+    /// If there are no trials.
+    fn of(strategy: Strategy, trials: &[Trial]) -> Self {
+        let killed = trials.iter().filter(|t| t.seed.is_some()).count();
+        let mut executions: Vec<u64> = trials.iter().map(|t| t.executions).collect();
+        executions.sort_unstable();
+        let mut seconds: Vec<f64> = trials.iter().map(|t| t.seconds).collect();
+        seconds.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| ((trials.len() as f64 * share).ceil() as usize).max(1) - 1;
+        let (median, most) = (at(0.5), at(0.95));
+        let survivors = trials.iter().filter(|t| t.seed.is_none());
+        Self {
+            strategy: strategy.to_string(),
+            killed: (killed as u64, trials.len() as u64),
+            executions: (executions[median], executions[most]),
+            seconds: (seconds[median], seconds[most]),
+            seed: trials.iter().find_map(|t| t.seed),
+            others: survivors.flat_map(|t| t.others.iter().copied()).collect(),
+        }
+    }
+}
+
+/// Hunts a mutant with these strategies, on so many threads. The executions do
+/// not depend on how many there are; the seconds do, a little. `shrinks`: also
+/// look for the least counterexample, which costs more than the hunt.
 #[must_use]
-pub fn hunt(mutant: &Mutant, effort: Effort) -> Row {
-    let trials = in_parallel(effort.trials, |engine, n| {
-        trial(
-            &mutant.subject,
-            mutant.killed_by(),
-            n,
-            effort.budget,
-            engine,
-        )
+pub fn hunt(
+    mutant: &Mutant,
+    strategies: &[Strategy],
+    effort: Effort,
+    threads: usize,
+    shrinks: bool,
+) -> Row {
+    let hunted = strategies.iter().map(|strategy| {
+        let trials = pool::each(0..effort.trials, threads, |engine, n| {
+            trial(mutant, *strategy, n, effort.budget, engine)
+        });
+        Cell::of(*strategy, &trials)
     });
-    let killed = trials.iter().filter(|t| t.seed.is_some()).count() as u64;
-    let mut executions: Vec<u64> = trials.iter().map(|t| t.executions).collect();
-    executions.sort_unstable();
-    let mut seconds: Vec<f64> = trials.iter().map(|t| t.seconds).collect();
-    seconds.sort_unstable_by(f64::total_cmp);
-    let at = |of: usize, share: f64| ((of as f64 * share).ceil() as usize).clamp(1, of) - 1;
-    let (median, most) = (at(trials.len(), 0.5), at(trials.len(), 0.95));
-    let survivors = trials.iter().filter(|t| t.seed.is_none());
+    let cells: Vec<Cell> = hunted.collect();
+    let mut kills = strategies.iter().zip(&cells);
+    let first = kills.find_map(|(strategy, cell)| Some((*strategy, cell.seed?)));
+    let least = first.filter(|_| shrinks).and_then(|(strategy, seed)| {
+        let engine = Engine::new();
+        let run = run(&mutant.subject, strategy, seed, &engine);
+        let decisions = Run {
+            until: Until::Breaks(mutant.killed_by()),
+            ..run
+        }
+        .trace(&engine)
+        .file
+        .decisions;
+        let property = mutant.killed_by();
+        shrink::to(property, &mutant.subject, &runs(), &decisions, &engine)
+    });
     Row {
         class: mutant.class,
         mutant: mutant.name(),
         about: mutant.subject.about,
         property: mutant.killed_by(),
         hard: mutant.hard,
-        strategy: "random",
-        killed: (killed, effort.trials),
-        executions: (executions[median], executions[most]),
-        seconds: (seconds[median], seconds[most]),
-        seed: trials.iter().find_map(|t| t.seed),
-        others: survivors.flat_map(|t| t.others.iter().copied()).collect(),
+        cells,
+        least: least.map(|shrunken| shrunken.shrunken),
     }
 }
 
 /// Hunts a gate that should hold with the whole effort: what broke, by seed.
 #[must_use]
-pub fn acquit(subject: &Subject, effort: Effort) -> Vec<(u64, String)> {
-    let found = in_parallel(effort.trials * effort.budget, |engine, n| {
+pub fn acquit(
+    subject: &Subject,
+    strategy: Strategy,
+    effort: Effort,
+    threads: usize,
+) -> Vec<(u64, String)> {
+    let found = pool::each(0..effort.trials * effort.budget, threads, |engine, n| {
         let seed = n / effort.budget * SEEDS_PER_TRIAL + n % effort.budget;
-        let outcome = Run::new(*subject, pool(), seed).go(engine);
+        let outcome = run(subject, strategy, seed, engine).go(engine);
         let broken = outcome.violations().next();
         broken.map(|f| (seed, format!("{} {:?}", f.code, f.verdict)))
     });
     found.into_iter().flatten().collect()
 }
 
+fn run(subject: &Subject, strategy: Strategy, seed: u64, engine: &Engine) -> Run {
+    let strategy = strategy.fitted(subject, &runs(), engine);
+    Run::new(*subject, runs(), seed).by(strategy)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "measures the search, outside of any run"
 )]
-fn trial(subject: &Subject, property: &'static str, n: u64, budget: u64, engine: &Engine) -> Trial {
+fn trial(mutant: &Mutant, strategy: Strategy, n: u64, budget: u64, engine: &Engine) -> Trial {
     let start = Instant::now();
+    let property = mutant.killed_by();
     let mut others = BTreeSet::new();
+    let first = run(&mutant.subject, strategy, n * SEEDS_PER_TRIAL, engine);
     let seeds = (0..budget).map(|i| n * SEEDS_PER_TRIAL + i);
     for (seed, executions) in seeds.zip(1..) {
-        let mut run = Run::new(*subject, pool(), seed);
-        run.until = Until::Breaks(property);
+        let run = Run {
+            seed,
+            until: Until::Breaks(property),
+            ..first.clone()
+        };
         let outcome = run.go(engine);
         if outcome.breaks(property) {
             return Trial {
@@ -159,28 +231,29 @@ fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
 }
 
-/// Calls `work` with every number below `count`, and returns the results in
-/// their order.
-fn in_parallel<T: Send>(count: u64, work: impl Fn(&Engine, u64) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let engine = Engine::new();
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed) as u64;
-                    if n >= count {
-                        return;
-                    }
-                    let result = work(&engine, n);
-                    done.lock().expect("no run panics").push((n, result));
-                }
-            });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(executions: u64, kills: bool) -> Trial {
+        Trial {
+            executions,
+            seconds: executions as f64 / 10.0,
+            seed: kills.then_some(executions),
+            others: ["R1.4"].into(),
         }
-    });
-    let mut done = done.into_inner().expect("no run panics");
-    done.sort_by_key(|(n, _)| *n);
-    done.into_iter().map(|(_, result)| result).collect()
+    }
+
+    #[test]
+    fn a_survivor_is_counted_and_says_what_else_broke() {
+        let mut trials: Vec<Trial> = (1..=20).map(|n| trial(n, true)).collect();
+        let cell = Cell::of(Strategy::Random, &trials);
+        assert_eq!(cell.executions, (10, 19));
+        assert_eq!(cell.seconds, (1.0, 1.9));
+        assert!(cell.is_sure() && cell.others.is_empty());
+        trials[7] = trial(8, false);
+        let cell = Cell::of(Strategy::Random, &trials);
+        assert_eq!(cell.killed, (19, 20));
+        assert!(!cell.is_sure() && cell.others.contains("R1.4"));
+    }
 }

@@ -3,7 +3,7 @@
 use sluice_sim::log::Decision;
 use sluice_sim::redis::Engine;
 
-use super::Bug;
+use super::Goal;
 use crate::run::Run;
 use crate::scenario::{Load, Scenario};
 use crate::strategy::Strategy;
@@ -23,7 +23,7 @@ const CLIENTS_MAX: u16 = 6;
 pub(super) fn smallest(
     subject: &Subject,
     scenario: &Scenario,
-    bug: &Bug,
+    goal: &Goal,
     engine: &Engine,
     tried: &mut u64,
 ) -> Option<(Scenario, Vec<Decision>)> {
@@ -38,10 +38,17 @@ pub(super) fn smallest(
                 .flat_map(|clients| all(clients).map(move |cap| (cap, clients)))
                 .take_while(|size| *size != (scenario.sessions, scenario.users))
                 .find_map(|(cap, clients)| {
-                    search(subject, sized(cap, clients), bug, engine, SEEDS_RACE, tried)
+                    search(
+                        subject,
+                        sized(cap, clients),
+                        goal,
+                        engine,
+                        SEEDS_RACE,
+                        tried,
+                    )
                 })
         }
-        Load::Swarm => swarm(subject, scenario, bug, engine, tried),
+        Load::Swarm => swarm(subject, scenario, goal, engine, tried),
         // Their times are their meaning: they keep their size.
         Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Proof { .. } => None,
     }
@@ -54,7 +61,7 @@ type Smaller = dyn Fn(&Scenario) -> Vec<Scenario>;
 fn swarm(
     subject: &Subject,
     scenario: &Scenario,
-    bug: &Bug,
+    goal: &Goal,
     engine: &Engine,
     tried: &mut u64,
 ) -> Option<(Scenario, Vec<Decision>)> {
@@ -96,7 +103,7 @@ fn swarm(
         let from = best.as_ref().map_or(scenario, |(s, _)| s).clone();
         let found = smaller(&from)
             .into_iter()
-            .find_map(|s| search(subject, s, bug, engine, SEEDS_SWARM, tried));
+            .find_map(|s| search(subject, s, goal, engine, SEEDS_SWARM, tried));
         best = found.or(best);
     }
     best
@@ -106,7 +113,7 @@ fn swarm(
 fn search(
     subject: &Subject,
     scenario: Scenario,
-    bug: &Bug,
+    goal: &Goal,
     engine: &Engine,
     seeds: u64,
     tried: &mut u64,
@@ -118,11 +125,12 @@ fn search(
     ] {
         let strategy = strategy.fitted(subject, &scenario, engine);
         for seed in 0..seeds {
-            let run = Run::new(*subject, scenario.clone(), seed)
-                .by(strategy)
-                .until_violation();
+            let run = Run {
+                until: goal.until(),
+                ..Run::new(*subject, scenario.clone(), seed).by(strategy)
+            };
             *tried += 1;
-            if bug.is_in(&run.go(engine)) {
+            if goal.bug(&run.go(engine)).is_some() {
                 return Some((scenario, run.trace(engine).file.decisions));
             }
         }
