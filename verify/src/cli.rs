@@ -31,6 +31,7 @@ mod prove;
 mod redis;
 mod replay;
 mod script;
+mod swarm;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,9 @@ enum Command {
     /// Run every seed twice, in two processes: the same digest after every step
     #[command(mut_arg("subject", |arg| arg.default_value("slots")))]
     CheckDeterminism(DeterminismArgs),
+    /// Run swarms of faults until so many joins were given a place
+    #[command(mut_arg("subject", |arg| arg.default_value("slots")))]
+    Swarm(SwarmArgs),
     /// One of the two processes: writes every step
     #[command(hide = true)]
     Steps(StepsArgs),
@@ -264,6 +268,20 @@ struct DeterminismArgs {
 }
 
 #[derive(Debug, Args)]
+struct SwarmArgs {
+    #[command(flatten)]
+    gate: GateArgs,
+    /// Joins that must be given a place, over all runs together
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    joins: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    from: u64,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 struct StepsArgs {
     #[command(flatten)]
     gate: GateArgs,
@@ -385,6 +403,14 @@ impl GateArgs {
         words
     }
 
+    /// The same, but where nothing is said of it, the workload with the most in it.
+    fn scenario_or_swarm(&self, subject: &Subject) -> Result<Scenario, Failure> {
+        match (&self.scenario, self.cap, self.clients) {
+            (None, None, None) => Ok(Scenario::swarm()),
+            _ => self.scenario(subject),
+        }
+    }
+
     fn scenario(&self, subject: &Subject) -> Result<Scenario, Failure> {
         let sized = self.cap.is_some() || self.clients.is_some();
         let named = match &self.scenario {
@@ -496,6 +522,7 @@ pub fn main() -> ExitCode {
         Command::Script(args) => script::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Swarm(args) => swarm::run(&args),
         Command::CheckDeterminism(args) => determinism::run(&args),
         Command::Steps(args) => determinism::steps(&args),
         Command::Diff(args) => diff::run(&args),

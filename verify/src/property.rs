@@ -91,6 +91,18 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Code and meaning: `R1.1(s)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let meaning = match self.meaning {
+            None => "",
+            Some(Meaning::Store) => "(s)",
+            Some(Meaning::Belief) => "(b)",
+            Some(Meaning::Effects) => "(e)",
+        };
+        format!("{}{meaning}", self.code)
+    }
+
     /// Whether this is the property of that name: its code, with its meaning
     /// where it has one (`R1.1(b)`), or its code alone.
     #[must_use]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::faults::Tally;
+
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -200,6 +202,8 @@ pub struct Search {
     pub steps: u64,
     /// Faults that fired, by kind.
     pub faults: BTreeMap<String, u64>,
+    /// In which runs they could fire, did, and changed something.
+    pub evidence: Tally,
     /// How often each property's premise was met.
     pub premises: BTreeMap<String, u64>,
     /// Digest over all the runs' digests.

@@ -15,6 +15,7 @@ use sluice_sim::redis::Engine;
 use sluice_sim::strategy::{Divergence, Follow, Recorder, Replay};
 use sluice_sim::world::Happening;
 
+use crate::faults::Fired;
 use crate::pool;
 use crate::property::{Finding, Moment, Verdict, Violation};
 use crate::scenario::Scenario;
@@ -92,7 +93,9 @@ pub struct Outcome {
     /// Steps taken.
     pub steps: u64,
     /// Each kind of fault, with how often it fired.
-    pub faults: Vec<(&'static str, u64)>,
+    pub faults: Vec<Fired>,
+    /// Joins that were given a place, at all gates: ids that were in none before.
+    pub joins: u64,
     /// Digest of the whole trace: equal runs have equal digests.
     pub digest: u64,
     /// Simulated time at the end, in milliseconds.
@@ -251,9 +254,19 @@ impl Run {
     /// The same; `keep` sees every step with its number, from 1.
     #[must_use]
     pub fn watch(&self, engine: &Engine, keep: impl FnMut(u64, &Moment<'_>)) -> Outcome {
-        let mut chooser = self.strategy.chooser(self.seed);
-        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut chooser));
-        watch.run(engine, &mut chooser, self.until, keep, || false)
+        self.watch_by(&mut *self.strategy.chooser(self.seed), engine, keep)
+    }
+
+    /// The same, with decisions made by this chooser instead of the seed.
+    #[must_use]
+    pub fn watch_by(
+        &self,
+        chooser: &mut dyn Chooser,
+        engine: &Engine,
+        keep: impl FnMut(u64, &Moment<'_>),
+    ) -> Outcome {
+        let mut watch = Watch::new(self.scenario.build(&self.subject, chooser));
+        watch.run(engine, chooser, self.until, keep, || false)
     }
 
     /// Runs, and keeps every step and every decision.
@@ -307,8 +320,7 @@ impl Run {
     #[must_use]
     pub fn follow(&self, decisions: &[Decision], engine: &Engine) -> (Outcome, Follow) {
         let mut follow = Follow::new(decisions.to_vec());
-        let mut watch = Watch::new(self.scenario.build(&self.subject, &mut follow));
-        let outcome = watch.run(engine, &mut follow, self.until, |_, _| {}, || false);
+        let outcome = self.watch_by(&mut follow, engine, |_, _| {});
         (outcome, follow)
     }
 

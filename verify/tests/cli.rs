@@ -421,3 +421,65 @@ fn what_depends_on_the_process_is_found_out() {
         "{known}"
     );
 }
+
+/// Seconds differ from machine to machine, and the rest with every change of the
+/// gate or the workload: it is shown that it is there.
+#[test]
+fn swarms_run_until_so_many_joins_were_accepted() {
+    let output = verify(&["swarm", "--joins", "3000"]);
+    let out = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{out}");
+    let joins: u64 = out
+        .split_once(" joins were given a place")
+        .and_then(|(before, _)| before.rsplit(' ').next()?.parse().ok())
+        .expect("it says how many");
+    assert!((3_000..100_000).contains(&joins), "{out}");
+    for part in [
+        "joins a second",
+        "Faults fired: cut ",
+        "Premises met: R1.1(b) ",
+        "No violation.",
+    ] {
+        assert!(out.contains(part), "{part} is not in {out}");
+    }
+    let json = verify(&["swarm", "--joins", "3000", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["joins"], joins, "the same on any number of threads");
+}
+
+#[test]
+fn a_swarm_that_breaks_something_says_how_to_see_it_again() {
+    let output = verify(&["swarm", "--subject", "one-too-many", "--joins", "100"]);
+    let out = text(&output.stdout);
+    assert_eq!(code(&output), 1, "{out}");
+    let again = out
+        .lines()
+        .find(|line| line.starts_with("✗ R1.1(s) "))
+        .expect("it broke");
+    let (_, command) = again.split_once("-p verify -- ").expect("a command");
+    let replayed = verify(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!(code(&replayed), 1, "{command}");
+}
+
+/// A search that found nothing says what its faults have put to the test.
+#[test]
+fn a_search_without_a_result_says_what_was_tested() {
+    let output = verify(&[
+        "find",
+        "--subject",
+        "slots",
+        "--scenario",
+        "swarm",
+        "--seeds",
+        "0..40",
+    ]);
+    let out = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{out}");
+    assert!(out.contains("Faults fired: cut "), "{out}");
+    assert!(
+        out.contains("They changed what became of somebody"),
+        "{out}"
+    );
+    let calm = verify(&["find", "--subject", "slots", "--seeds", "0..4"]);
+    assert!(!text(&calm.stdout).contains("ault"), "a race has no faults");
+}

@@ -324,6 +324,12 @@ impl<P: Program, S: Store> World<P, S> {
         self.healed
     }
 
+    /// What may go wrong.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// How often each kind of fault has fired.
     #[must_use]
     pub const fn fired(&self) -> &FiredFaults {

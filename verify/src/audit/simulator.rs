@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{IDLE_MS, LIMIT_MS, QUERIES, SESSIONS};
+use crate::faults::Tally;
 use crate::find;
 use crate::property::{self, Meaning};
 use crate::report::{
@@ -22,6 +23,9 @@ use crate::timeline::{self, Style};
 
 /// Seeds in which a wrong gate must be found out.
 const CONTROL_SEEDS: Range<u64> = 0..400;
+
+/// Runs of the swarms that are run again without each of their faults.
+const SAMPLE: usize = 12;
 
 /// How the audit is run.
 #[derive(Clone, Debug)]
@@ -193,11 +197,18 @@ fn swarms(options: &Options, report: &mut Report) {
         seeds: (options.seeds.start, options.seeds.end),
         steps: outcomes.iter().map(|outcome| outcome.steps).sum(),
         faults: BTreeMap::new(),
+        evidence: Tally::default(),
         premises: BTreeMap::new(),
         digest: hex(together(&outcomes)),
     };
-    for (fault, fired) in outcomes.iter().flat_map(|outcome| &outcome.faults) {
-        *search.faults.entry((*fault).to_owned()).or_default() += fired;
+    for fired in outcomes.iter().flat_map(|outcome| &outcome.faults) {
+        *search.faults.entry(fired.kind.to_owned()).or_default() += fired.times;
+    }
+    outcomes.iter().for_each(|run| search.evidence.add(run));
+    let engine = sluice_sim::redis::Engine::new();
+    for seed in options.seeds.clone().take(SAMPLE) {
+        let run = Run::new(options.subject, scenario.clone(), seed);
+        search.evidence.compare(&run, &engine);
     }
     let properties = outcomes.first().map_or(0, |outcome| outcome.findings.len());
     for n in 0..properties {
@@ -215,7 +226,7 @@ fn swarms(options: &Options, report: &mut Report) {
             continue;
         };
         let finding = from_property(worst, premises, options.seeds.clone());
-        *search.premises.entry(name(worst)).or_default() += premises;
+        *search.premises.entry(worst.name()).or_default() += premises;
         if finding.requirement == "R3.4" && finding.verdict == Verdict::Inconclusive {
             continue; // The idle scenario judges it.
         }
@@ -251,13 +262,6 @@ fn from_property(found: &property::Finding, premises: u64, seeds: Range<u64>) ->
         None => found.title.to_owned(),
     };
     Finding::new(found.code.0, scope, verdict, statement)
-}
-
-fn name(found: &property::Finding) -> String {
-    match found.meaning {
-        Some(meaning) => format!("{}{}", found.code, short(meaning)),
-        None => found.code.to_string(),
-    }
 }
 
 const fn short(meaning: Meaning) -> &'static str {

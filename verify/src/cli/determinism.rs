@@ -10,7 +10,6 @@ use super::progress::Progress;
 use super::{DeterminismArgs, Exit, Failure, Format, GateArgs, StepsArgs};
 use crate::determinism::{self, Compared, Parting, Said};
 use crate::run::Run;
-use crate::scenario::Scenario;
 use crate::subject;
 
 /// Threads of the two processes.
@@ -67,15 +66,9 @@ pub(super) fn steps(args: &StepsArgs) -> Result<Exit, Failure> {
     .map_err(|error| Failure::environment(format!("nobody reads these steps: {error}")))
 }
 
-/// Where nothing is said of the workload, that with the most in it.
 fn first_run(gate: &GateArgs) -> Result<Run, Failure> {
     let subject = subject::by_name(&gate.subject).map_err(Failure::usage)?;
-    let unsaid = gate.scenario.is_none() && gate.cap.is_none() && gate.clients.is_none();
-    let scenario = if unsaid {
-        Scenario::swarm()
-    } else {
-        gate.scenario(&subject)?
-    };
+    let scenario = gate.scenario_or_swarm(&subject)?;
     Ok(Run::new(subject, scenario, 0).by(gate.strategy))
 }
 

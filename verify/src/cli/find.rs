@@ -1,6 +1,7 @@
 //! `verify find`: the first seed that breaks a gate.
 
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
@@ -9,9 +10,14 @@ use sluice_sim::redis::Engine;
 use super::progress::Progress;
 use super::{Exit, Failure, FindArgs, Format, picture};
 use crate::audit::simulator::{example, hex};
+use crate::faults::Tally;
 use crate::find::Search;
+use crate::run::Run;
 use crate::strategy::Strategy;
 use crate::{pool, shrink, subject};
+
+/// Runs that are run again without each of their faults.
+const SAMPLE: usize = 12;
 
 pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
@@ -27,7 +33,9 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         threads: pool::threads(),
     };
     let stuck = AtomicU64::new(0);
+    let tally = Mutex::new(Tally::default());
     let found = search.go(|seed, outcome| {
+        tally.lock().expect("no run panics").add(outcome);
         stuck.fetch_add(outcome.is_stuck().into(), Ordering::Relaxed);
         if seed.is_multiple_of(16) {
             progress.say(&format!("seed {seed} of {}..{}", seeds.start, seeds.end));
@@ -37,7 +45,16 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
     let json = args.output.format() == Format::Json;
     let Some(found) = found else {
         let stuck = stuck.into_inner();
-        let text = nothing(subject.name, &scenario.name, &seeds, stuck, json);
+        let mut tally = tally.into_inner().expect("no run panics");
+        if !tally.faults.is_empty() {
+            let engine = Engine::new();
+            let strategy = search.strategy.fitted(&subject, &scenario, &engine);
+            for seed in seeds.clone().take(SAMPLE) {
+                let run = Run::new(subject, scenario.clone(), seed).by(strategy);
+                tally.compare(&run, &engine);
+            }
+        }
+        let text = nothing(subject.name, &scenario.name, &seeds, stuck, &tally, json);
         args.output.text(&(text + "\n"))?;
         return Ok(if stuck > 0 {
             Exit::Inconclusive
@@ -109,12 +126,20 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
 }
 
 /// What a search without a result says.
-fn nothing(subject: &str, load: &str, seeds: &Range<u64>, stuck: u64, json: bool) -> String {
+fn nothing(
+    subject: &str,
+    load: &str,
+    seeds: &Range<u64>,
+    stuck: u64,
+    tally: &Tally,
+    json: bool,
+) -> String {
     let Range { start, end } = seeds;
     if json {
         let seeds = [start, end];
         return json!({
             "found": null, "subject": subject, "scenario": load, "seeds": seeds, "stuck": stuck,
+            "evidence": tally,
         })
         .to_string();
     }
@@ -122,6 +147,9 @@ fn nothing(subject: &str, load: &str, seeds: &Range<u64>, stuck: u64, json: bool
         "Nothing broke {subject} in {load}, seeds {start}..{end}. That shows that nothing was \
          found, not that there is nothing."
     );
+    for sentence in tally.words() {
+        text += &format!("\n{sentence}");
+    }
     if stuck > 0 {
         text += &format!(
             "\n{stuck} of these runs made no progress and were stopped: what should come about \

@@ -48,8 +48,7 @@ pub(super) const ALL: &[Mutant] = &[
         "a holder that was late to renew goes on as if it still held",
         &["R1.1(b)"],
         client(Quirk::NeverStops),
-    )
-    .hard(),
+    ),
     Mutant::new(
         "B12",
         "long-token",
@@ -104,8 +103,7 @@ pub(super) const ALL: &[Mutant] = &[
         "NOSCRIPT after a flush or a restart counts as a denial",
         &["R1.5"],
         client(Quirk::NoScriptMeansDenied),
-    )
-    .hard(),
+    ),
     Mutant::new(
         "B44",
         "lost-means-no",

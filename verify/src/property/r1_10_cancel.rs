@@ -69,7 +69,9 @@ impl Cancellation {
         for granted in gate.granted() {
             let stood = gate.before.waiter(&granted.id);
             let late = |joined: u64| timeout.is_some_and(|ms| joined.saturating_add(ms) <= now);
-            if stood.is_some_and(|stood| late(stood.joined_at)) {
+            // A later attempt has not waited: the old place ended, and it joined.
+            let same = stood.filter(|stood| stood.nonce == granted.nonce);
+            if same.is_some_and(|stood| late(stood.joined_at)) {
                 let words = format!("{} had waited too long and was granted", name(granted));
                 return Err(Broken::at(gate.level, words));
             }

@@ -87,12 +87,18 @@ impl Bounded {
             .ended
             .first()
             .is_none_or(|e| e.id != old.id || e.until > now);
+        let presence = gate.gate.config().and_then(|config| config.presence);
+        let late = |heard_at: u64| {
+            presence.is_some_and(|p| heard_at.saturating_add(p.absent_after_ms) <= now)
+        };
         let same = |a: &[crate::subject::view::Place], b: &[crate::subject::view::Place]| {
             a.len() == b.len()
         };
         let busy = !same(&before.held, &after.held)
             || !same(&before.waiting, &after.waiting)
-            || !same(&before.absent, &after.absent);
+            || !same(&before.absent, &after.absent)
+            // Who became absent and was heard in one call is where it was.
+            || before.waiting.iter().any(|p| late(p.heard_at));
         if forgot || busy {
             return Ok(());
         }

@@ -40,11 +40,12 @@ pub fn render(report: &Report) -> String {
     }
     if !report.searches.is_empty() {
         lines.extend(heading("What was searched"));
-        lines.push("| subject | seeds | steps | faults fired | premises met | digest |".into());
+        lines.push("| subject | seeds | steps | faults | premises met | digest |".into());
         lines.push("|---|---|---:|---|---|---|".into());
         for search in &report.searches {
             let (from, to) = search.seeds;
-            let (faults, premises) = (counts(&search.faults), counts(&search.premises));
+            let faults = search.evidence.words().join(" ");
+            let premises = counts(&search.premises);
             lines.push(format!(
                 "| `{}` | {from}..{to} | {} | {faults} | {premises} | `{}` |",
                 search.subject, search.steps, search.digest

@@ -218,7 +218,9 @@ impl Page {
                     search.subject, search.steps, search.digest
                 ),
             );
-            self.wrapped(2, &format!("faults fired: {}", counts(&search.faults)));
+            for sentence in search.evidence.words() {
+                self.wrapped(2, &sentence);
+            }
             self.wrapped(2, &format!("premises met: {}", counts(&search.premises)));
         }
     }

@@ -7,6 +7,7 @@ use sluice_sim::strategy::Replay;
 use sluice_sim::world::{ActorId, FaultKind, Happening};
 
 use super::{Ended, Latency, Outcome, Step, Until};
+use crate::faults::Fired;
 use crate::property::{
     self, Bounds, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation,
 };
@@ -35,6 +36,7 @@ struct Figures {
     measured: Option<(u64, u64)>,
     sessions_max: u64,
     queries_max: u64,
+    joins: u64,
 }
 
 impl Watch {
@@ -57,6 +59,7 @@ impl Watch {
                 measured: None,
                 sessions_max: 0,
                 queries_max: 0,
+                joins: 0,
             },
             all_through_at: None,
         }
@@ -248,8 +251,13 @@ impl Watch {
             steps,
             faults: FaultKind::ALL
                 .iter()
-                .map(|kind| (kind.name(), u64::from(world.fired()[*kind])))
+                .map(|kind| Fired {
+                    kind: kind.name(),
+                    configured: world.faults().any() && world.faults().weights[*kind] > 0,
+                    times: u64::from(world.fired()[*kind]),
+                })
                 .collect(),
+            joins: self.figures.joins,
             digest: world.digest(),
             elapsed_ms: world.now() / 1_000_000,
             measured: self.figures.measured,
@@ -274,6 +282,16 @@ impl Figures {
             }
         }
         for gate in moment.gates {
+            if gate.operation.is_some() {
+                let (before, after) = (&gate.before, &gate.after);
+                let live = after.held.iter().chain(&after.waiting);
+                let new = live.filter(|p| {
+                    before.holder(&p.id).is_none()
+                        && before.waiter(&p.id).is_none()
+                        && !before.transit.contains(&p.id)
+                });
+                self.joins += new.count() as u64;
+            }
             match gate.level {
                 Level::Sessions => {
                     self.sessions_max = self.sessions_max.max(gate.after.held.len() as u64);

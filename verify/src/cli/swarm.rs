@@ -1,0 +1,190 @@
+//! `verify swarm`: faults of all kinds, until so many joins were accepted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde_json::json;
+use sluice_sim::redis::Engine;
+
+use super::progress::Progress;
+use super::{Exit, Failure, Format, SwarmArgs};
+use crate::audit::scenario_arguments;
+use crate::faults::Tally;
+use crate::property::Verdict;
+use crate::run::{Outcome, Run};
+use crate::{pool, subject};
+
+/// Seeds between two looks at the count. The same on every machine, so that the
+/// same joins are asked for in the same runs.
+const BLOCK: u64 = 128;
+
+#[expect(clippy::disallowed_methods, reason = "says how long it took")]
+pub(super) fn run(args: &SwarmArgs) -> Result<Exit, Failure> {
+    let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
+    let scenario = args.gate.scenario_or_swarm(&subject)?;
+    let strategy = args
+        .gate
+        .strategy
+        .fitted(&subject, &scenario, &Engine::new());
+    let run = Run::new(subject, scenario, 0).by(strategy);
+    let start = Instant::now();
+    let progress = Progress::start();
+    let mut total = Total::default();
+    let joins = AtomicU64::new(0);
+    let mut from = args.from;
+    while total.joins < args.joins {
+        let to = from.saturating_add(BLOCK);
+        let outcomes = pool::each(from..to, pool::threads(), |engine, seed| {
+            let outcome = Run {
+                seed,
+                ..run.clone()
+            }
+            .go(engine);
+            let so_far = joins.fetch_add(outcome.joins, Ordering::Relaxed) + outcome.joins;
+            progress.say(&format!("{so_far} of {} joins, seed {seed}", args.joins));
+            outcome
+        });
+        let before = total.joins;
+        for (seed, outcome) in (from..to).zip(&outcomes) {
+            total.add(seed, outcome);
+        }
+        from = to;
+        if total.joins == before || to == u64::MAX {
+            break; // nobody ever joins: no number of runs is enough
+        }
+    }
+    drop(progress);
+    let seconds = start.elapsed().as_secs_f64();
+    let shown = Shown {
+        args,
+        run: &run,
+        total: &total,
+        seeds: (args.from, from),
+        seconds,
+    };
+    let text = match args.output.format() {
+        Format::Json => shown.json(),
+        Format::Terminal | Format::Markdown | Format::Junit => shown.text(),
+    };
+    args.output.text(&(text + "\n"))?;
+    Ok(if !total.broken.is_empty() {
+        Exit::Violated
+    } else if total.stuck > 0 || total.joins < args.joins {
+        Exit::Inconclusive
+    } else {
+        Exit::Holds
+    })
+}
+
+/// All runs together.
+#[derive(Default)]
+struct Total {
+    joins: u64,
+    runs: u64,
+    steps: u64,
+    stuck: u64,
+    tally: Tally,
+    premises: BTreeMap<String, u64>,
+    /// For each property that broke: in how many runs, and the first seed.
+    broken: BTreeMap<String, (u64, u64)>,
+}
+
+impl Total {
+    fn add(&mut self, seed: u64, outcome: &Outcome) {
+        self.joins += outcome.joins;
+        self.runs += 1;
+        self.steps += outcome.steps;
+        self.stuck += u64::from(outcome.is_stuck());
+        self.tally.add(outcome);
+        for finding in &outcome.findings {
+            *self.premises.entry(finding.name()).or_default() += finding.premises;
+            if matches!(finding.verdict, Verdict::Violated(_)) {
+                self.broken.entry(finding.name()).or_insert((0, seed)).0 += 1;
+            }
+        }
+    }
+}
+
+struct Shown<'a> {
+    args: &'a SwarmArgs,
+    run: &'a Run,
+    total: &'a Total,
+    seeds: (u64, u64),
+    seconds: f64,
+}
+
+impl Shown<'_> {
+    fn text(&self) -> String {
+        let Total {
+            joins,
+            runs,
+            steps,
+            stuck,
+            ..
+        } = self.total;
+        let (subject, scenario) = (self.run.subject.name, &self.run.scenario.name);
+        let mut lines = vec![
+            format!(
+                "{subject} in {scenario}, {}: {joins} joins were given a place, in {runs} runs \
+                 (seeds {}..{}) and {steps} steps",
+                self.run.strategy, self.seeds.0, self.seeds.1
+            ),
+            format!(
+                "{:.1} s on {} cores, {:.0} joins a second",
+                self.seconds,
+                pool::threads(),
+                *joins as f64 / self.seconds.max(1e-9)
+            ),
+        ];
+        lines.extend(self.total.tally.words());
+        let premises = self.total.premises.iter();
+        let premises = premises.map(|(name, n)| format!("{name} {n}"));
+        lines.push(format!(
+            "Premises met: {}.",
+            premises.collect::<Vec<_>>().join(", ")
+        ));
+        for (name, (runs, seed)) in &self.total.broken {
+            lines.push(format!(
+                "✗ {name} broke in {runs} runs; again: cargo run --release -p verify -- replay \
+                 {seed} --subject {subject}{} --strategy {} --to-end",
+                scenario_arguments(&self.run.scenario),
+                self.run.strategy
+            ));
+        }
+        if *stuck > 0 {
+            lines.push(format!("{stuck} runs made no progress and were stopped."));
+        }
+        lines.push(if !self.total.broken.is_empty() {
+            "VIOLATED".to_owned()
+        } else if *joins < self.args.joins {
+            "INCONCLUSIVE  nobody joins in this workload".to_owned()
+        } else if *stuck > 0 {
+            "INCONCLUSIVE".to_owned()
+        } else {
+            "No violation. That shows that nothing was found, not that there is nothing.".to_owned()
+        });
+        lines.join("\n")
+    }
+
+    fn json(&self) -> String {
+        let broken = self.total.broken.iter();
+        let broken = broken
+            .map(|(name, (runs, seed))| json!({"property": name, "runs": runs, "seed": seed}));
+        json!({
+            "subject": self.run.subject.name,
+            "scenario": self.run.scenario.name,
+            "strategy": self.run.strategy.to_string(),
+            "seeds": [self.seeds.0, self.seeds.1],
+            "joins": self.total.joins,
+            "runs": self.total.runs,
+            "steps": self.total.steps,
+            "stuck": self.total.stuck,
+            "seconds": self.seconds,
+            "evidence": self.total.tally,
+            "premises": self.total.premises,
+            "broken": broken.collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+}
