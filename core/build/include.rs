@@ -4,15 +4,15 @@
 //! the same, but an included part occurs once, and an inlined one as often as it
 //! is wanted: it stands where another language would call a function.
 
+/// Reads a part by its path.
+pub(crate) type Read<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
 /// The text of `path` with every included part in its place.
 ///
 /// # Errors
 /// `file:line: what is wrong`, for a missing file, a part included twice or
 /// within itself, or an unknown directive.
-pub(crate) fn resolve(
-    path: &str,
-    read: &dyn Fn(&str) -> Result<String, String>,
-) -> Result<String, String> {
+pub(crate) fn resolve(path: &str, read: &Read<'_>) -> Result<String, String> {
     let text = read(path).map_err(|e| format!("{path}: cannot be read: {e}"))?;
     let mut out = String::new();
     let mut seen = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) fn resolve(
 fn append(
     path: &str,
     text: &str,
-    read: &dyn Fn(&str) -> Result<String, String>,
+    read: &Read<'_>,
     stack: &mut Vec<String>,
     seen: &mut Vec<String>,
     out: &mut String,

@@ -55,6 +55,7 @@ pub enum NameError {
 pub struct GateKeys {
     keys: [Bytes; 3],
     retain_ms: u64,
+    guarded: bool,
 }
 
 impl GateKeys {
@@ -82,7 +83,41 @@ impl GateKeys {
         Ok(Self {
             keys: [key("gate"), key("line"), key("due")],
             retain_ms: 0,
+            guarded: false,
         })
+    }
+
+    /// The same keys, guarded against a server that loses its last writes: a
+    /// replica that takes over, a restart from an older file, a wipe. After such
+    /// an event, and at its birth, the gate gives no slot for as long as a lease;
+    /// fencing numbers never repeat. It holds as long as
+    ///
+    /// * there is a lease (or an idle time), and all callers name the same one;
+    /// * the old server takes no renewals any more when the new one is first
+    ///   called (`min-replicas-to-write` 1 or more, `min-replicas-max-lag`
+    ///   below the failover timeout);
+    /// * the servers' clocks agree (to the millisecond for fencing numbers);
+    /// * scripts may call `INFO`.
+    ///
+    /// The price: one `INFO server` and one `HGET` in each call, and a pause of
+    /// one lease after each restart.
+    #[must_use]
+    pub const fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
+    }
+
+    /// Whether the gate is [guarded](Self::guarded).
+    #[must_use]
+    pub const fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// The script that does this operation at this gate.
+    #[must_use]
+    pub fn script(&self, script: &'static Script) -> &'static Script {
+        let twin = || GUARDED_ALL.into_iter().find(|s| s.name == script.name);
+        self.guarded.then(twin).flatten().unwrap_or(script)
     }
 
     /// The same keys, to be forgotten when nobody has called for `ms` (at the
@@ -121,11 +156,19 @@ impl GateKeys {
         name.into()
     }
 
-    fn call(&self, script: &Script, config: &Config) -> Command {
-        let mut command = Command::new("EVALSHA").arg(script.sha1).arg("3");
+    fn call(&self, script: &'static Script, config: &Config) -> Command {
+        let sha1 = self.script(script).sha1;
+        let mut command = Command::new("EVALSHA").arg(sha1).arg("3");
         command.args.extend(self.keys.iter().cloned());
         command.arg(config_text(config, self.retain_ms))
     }
+}
+
+/// The script with this digest, guarded or not.
+#[must_use]
+pub fn by_sha1(sha1: &[u8]) -> Option<&'static Script> {
+    let mut all = ALL.into_iter().chain(GUARDED_ALL);
+    all.find(|s| s.sha1.as_bytes() == sha1)
 }
 
 /// SCRIPT LOAD of this script; the answer is its digest.

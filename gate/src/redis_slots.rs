@@ -102,6 +102,11 @@ impl RedisSlots {
         let keys = GateKeys::new(&options.prefix, name)
             .map_err(ConnectError::Name)?
             .retain(options.retain_ms());
+        let keys = if options.guarded {
+            keys.guarded()
+        } else {
+            keys
+        };
         let settings = options.settings(keys, config);
         settings.validate().map_err(ConnectError::Settings)?;
         let client = Client::open(url).map_err(|error| ConnectError::url(&error))?;

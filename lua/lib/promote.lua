@@ -2,7 +2,7 @@
 -- every call goes on until no slot is free or nobody waits, or says what is left.
 if moved then
   held = held or call('ZCOUNT', LINE, '-4e15', '(0')
-  local steps = batch
+  local steps = calm and batch or 0
   while held < capacity do
     local rows = call('ZRANGEBYSCORE', LINE, '0', '(4e15', 'LIMIT', '0', '2')
     local id = rows[1]

@@ -9,13 +9,14 @@
 --@include lib/hot.lua
 local fields = redis.call('HMGET', KEYS[1], HOT, KNOWN)
 local hot, base, rest = fields[1], fields[2], nil
+--@include lib/epoch.lua
 
 -- The short cut, for a new id of class 0 while nothing is due, nothing is left
 -- over and the configuration is the one known: then a slot is free only if
 -- nobody waits, so counting the zone of the held decides. It does what the
 -- long way below does, and leaves to it whatever is not certain. (%d is exact
 -- here, and costs half of %.0f or of a number as an argument.)
-if base and ARGV[3] and not ARGV[4] and string.find(base, ARGV[1], 49, true) == 49
+if calm and base and ARGV[3] and not ARGV[4] and string.find(base, ARGV[1], 49, true) == 49
   and string.byte(base, 49 + #ARGV[1]) == 10 then
   local fence, ticket, processed, high_held, next_held, next_due, next_ended, fresh, since,
     high_queue = struct.unpack('<dddddddddd', hot)
@@ -84,7 +85,7 @@ local known_nonce = record and unpack_('<d', record, 2)
 local tomb, tomb_score
 if record and (nonce < known_nonce or (kind == E and nonce == known_nonce)) then
   words = format('stale %.0f', known_nonce)
-elseif record and kind ~= E then
+elseif record and kind ~= E and (calm or kind == Q or nonce == known_nonce) then
   me = id
   if kind == Q then
     --@inline lib/heard.lua
@@ -120,6 +121,10 @@ else
     if record and not wait then
       tomb, tomb_score = record, call('ZSCORE', LINE, id)
     end
+    -- Before a guarded gate gives slots again, a newer attempt takes none over:
+    -- the older one may have been given back, and its slot to somebody else.
+    if kind == O and wait then offers = offers - 1 end
+    if record and kind ~= E and wait then held = held - 1 end
     ticket = ticket + 1
     local key = (ticket - boost + 4294967296) * 4 + class
     if waiting == 0 then since = -1 end

@@ -6,6 +6,7 @@
 --@include lib/now.lua
 --@include lib/hot.lua
 --@include lib/state.lua
+--@include lib/epoch.lua
 --@include lib/gate.lua
 --@include lib/places.lua
 --@include lib/holder.lua

@@ -104,6 +104,10 @@ pub enum Kind {
     ServerRestart,
     /// The server restarts with none of its data.
     ServerWipe,
+    /// A replica takes the server's place.
+    ServerFailover,
+    /// The server answers with errors for so many nanoseconds.
+    ServerErrors,
     /// The server is up again.
     ServerStart,
     /// The time of faults is over, everything heals.

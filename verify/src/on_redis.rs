@@ -176,6 +176,9 @@ impl Run<'_> {
                     return not("its script cache belongs to others too, and is not flushed".into());
                 }
                 Happening::ServerStopped { .. } => return not("the server dies".into()),
+                Happening::ServerRefuses { .. } => {
+                    return not("the server refuses commands for reasons of its own".into());
+                }
                 Happening::ServerClockStepped { .. } => {
                     return not("the server's clock steps".into());
                 }
@@ -307,8 +310,7 @@ fn known_script(command: &Command) -> Option<&'static Script> {
         .args
         .get(1)
         .filter(|_| command.name() == b"EVALSHA")?;
-    let known = |s: &&&Script| s.sha1.as_bytes() == &digest[..];
-    script::ALL.iter().find(known).copied()
+    script::by_sha1(digest)
 }
 
 fn without_time(outcome: Outcome) -> Outcome {

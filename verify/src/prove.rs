@@ -256,6 +256,7 @@ fn in_bounds(world: &At) -> bool {
         FaultKind::ClockStep,
         FaultKind::ServerClockStep,
         FaultKind::ServerWipe,
+        FaultKind::ServerFailover,
     ];
     out.iter().all(|kind| world.fired()[*kind] == 0)
 }

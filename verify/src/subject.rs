@@ -71,6 +71,12 @@ pub const ALL: &[Subject] = &[
         convicted_by: &[],
         kind: Kind::Slots(Variant::NONE),
     },
+    Subject {
+        name: "slots-guarded",
+        about: "the gate, guarded against failover: a new server gives no slot for a lease",
+        convicted_by: &[],
+        kind: Kind::Slots(Variant::GUARDED),
+    },
 ];
 
 /// Its clients look at something outside of the run: what `verify

@@ -161,6 +161,7 @@ fn not_replayable(server: &Server) -> Result<(), Failed> {
     let mut dies = admission();
     dies.push(Happening::ServerStopped {
         kind: FaultKind::ServerRestart,
+        lost: 0,
         until_ns: 1,
     });
     let mut ages = admission();

@@ -212,6 +212,12 @@ impl SlotsClient {
         &self.id
     }
 
+    /// What it was told about its gate.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The nonce of the current or last attempt: a later client with this id
     /// begins above it.
     #[must_use]
@@ -864,9 +870,9 @@ impl SlotsClient {
         } = &*self.settings;
         let nonce = self.nonce;
         let load = self.load;
-        let either = |script, what, command: &dyn Fn() -> Command| {
+        let either = |script: &'static script::Script, what, command: &dyn Fn() -> Command| {
             if load {
-                (What::Load, script::load(script))
+                (What::Load, script::load(keys.script(script)))
             } else {
                 (what, command())
             }

@@ -400,7 +400,8 @@ impl Driver {
                 question.loaded = true;
                 self.questions.insert(number, question);
                 let tag = Tag::Status(number);
-                self.link.send(tag, &script::load(&script::STATUS));
+                let status = self.settings.keys.script(&script::STATUS);
+                self.link.send(tag, &script::load(status));
                 return;
             }
             // The script is loaded: ask again.

@@ -16,6 +16,10 @@ pub struct Options {
     /// The gate's keys are forgotten when nobody has called for this long.
     /// `None`: never. Only gates with a lease are ever forgotten.
     pub retain: Option<Duration>,
+    /// The gate keeps its cap through a failover that loses its last grants, at
+    /// the price and under the conditions of [`GateKeys::guarded`]. The same for
+    /// all processes.
+    pub guarded: bool,
     /// Priority class of every join.
     pub class: Class,
     /// The longest wait in line, by this process's clock. `None`: as long as the
@@ -39,6 +43,7 @@ impl Default for Options {
         Self {
             prefix: String::new(),
             retain: None,
+            guarded: false,
             class: Class::ZERO,
             wait_limit: None,
             poll: Duration::from_secs(1),

@@ -90,6 +90,8 @@ struct State {
     replies: Replies,
     undeclared: Vec<Undeclared>,
     commands: u64,
+    /// How often the process has started.
+    starts: u32,
 }
 
 impl State {
@@ -284,6 +286,7 @@ impl Server {
             db,
             others,
             version: state.version,
+            starts: state.starts + 1,
             undeclared: std::mem::take(&mut state.undeclared),
             ..State::default()
         };
@@ -339,6 +342,7 @@ impl Server {
         state.sessions.hash(hasher);
         state.subscriptions.hash(hasher);
         state.waiting.hash(hasher);
+        state.starts.hash(hasher);
     }
 }
 

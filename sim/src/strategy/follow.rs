@@ -76,7 +76,9 @@ impl Decision {
             | Kind::ServerClockStep
             | Kind::ScriptFlush
             | Kind::ServerRestart
-            | Kind::ServerWipe => {
+            | Kind::ServerWipe
+            | Kind::ServerFailover
+            | Kind::ServerErrors => {
                 if label.host == Label::SERVER {
                     Role::Fault
                 } else {

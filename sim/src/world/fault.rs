@@ -36,11 +36,17 @@ pub enum FaultKind {
     ServerRestart,
     /// The server goes down and comes back empty.
     ServerWipe,
+    /// The server dies, and a replica takes its place: replication is
+    /// asynchronous, so that it may lack the last commands, answered or not.
+    ServerFailover,
+    /// The server answers commands with an error for a while: it is read-only,
+    /// out of memory, busy, cut off from its replicas or its cluster …
+    ServerErrors,
 }
 
 impl FaultKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 13;
 
     /// All kinds, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -55,6 +61,8 @@ impl FaultKind {
         Self::ScriptFlush,
         Self::ServerRestart,
         Self::ServerWipe,
+        Self::ServerFailover,
+        Self::ServerErrors,
     ];
 
     /// Its name in reports.
@@ -72,6 +80,8 @@ impl FaultKind {
             Self::ScriptFlush => "script_flush",
             Self::ServerRestart => "server_restart",
             Self::ServerWipe => "server_wipe",
+            Self::ServerFailover => "server_failover",
+            Self::ServerErrors => "server_errors",
         }
     }
 
@@ -90,6 +100,8 @@ impl FaultKind {
             Self::ScriptFlush => Kind::ScriptFlush,
             Self::ServerRestart => Kind::ServerRestart,
             Self::ServerWipe => Kind::ServerWipe,
+            Self::ServerFailover => Kind::ServerFailover,
+            Self::ServerErrors => Kind::ServerErrors,
         }
     }
 }

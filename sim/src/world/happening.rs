@@ -4,6 +4,7 @@ use sluice_core::client::{Event, Failure, RequestId};
 use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::fault::FaultKind;
+use super::refusal::Refusal;
 
 /// An actor on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,10 +205,19 @@ pub enum Happening {
     ScriptsFlushed,
     /// Fault: the server went down, with all its connections.
     ServerStopped {
-        /// [`FaultKind::ServerRestart`] if it keeps its data, or
-        /// [`FaultKind::ServerWipe`].
+        /// [`FaultKind::ServerRestart`] if it keeps its data,
+        /// [`FaultKind::ServerWipe`], or [`FaultKind::ServerFailover`].
         kind: FaultKind,
+        /// How many of the last commands that wrote are lost, in a failover.
+        lost: u32,
         /// When it will be up again.
+        until_ns: u64,
+    },
+    /// Fault: the server answers commands with an error for a while.
+    ServerRefuses {
+        /// Which.
+        refusal: Refusal,
+        /// Until when.
         until_ns: u64,
     },
     /// The server is up again.

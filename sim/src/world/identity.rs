@@ -123,6 +123,11 @@ impl<P: Program, S: Store> World<P, S> {
         // How far the next millisecond and microsecond are.
         (now_us % 1_000, self.now % 1_000).hash(&mut state);
         self.healed.hash(&mut state);
+        let refusing = self.refusing.map(|(refusal, at)| (refusal, self.ahead(at)));
+        refusing.hash(&mut state);
+        for behind in &self.behind {
+            behind.identity(now_us, &places).hash(&mut state);
+        }
         self.inbox.hash(&mut state);
         state.finish()
     }

@@ -40,6 +40,7 @@ mod identity;
 mod link;
 mod network;
 mod reading;
+mod refusal;
 mod setup;
 mod shared;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use explore::{Event, Farewell};
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
 pub use reading::{Exact, Ranks, Reading, When};
+pub use refusal::Refusal;
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
 
 use crate::choice::{Chooser, Kind, Label, Touch};
@@ -83,6 +85,11 @@ pub struct World<P, S = Server> {
     server_up: bool,
     server_up_at: u64,
     loading_until: u64,
+    /// With what the server refuses commands, and until when.
+    refusing: Option<(Refusal, u64)>,
+    /// The server before each of the last commands that wrote, the oldest
+    /// first: what a replica may be. Empty where none can take over.
+    behind: VecDeque<S>,
     /// The server is busy until then.
     server_free_at: u64,
     next_fault: u64,
@@ -206,6 +213,8 @@ impl<P: Program, S: Store> World<P, S> {
             server_up: true,
             server_up_at: NEVER,
             loading_until: 0,
+            refusing: None,
+            behind: VecDeque::new(),
             server_free_at: 0,
             next_fault: if setup.faults.any() { 0 } else { NEVER },
             healed: !setup.faults.any(),
@@ -667,6 +676,8 @@ impl<P: Program, S: Store> Hash for World<P, S> {
         self.server_step_us.hash(state);
         (self.server_up, self.server_up_at, self.loading_until).hash(state);
         (self.server_free_at, self.next_fault, self.healed).hash(state);
+        self.refusing.hash(state);
+        self.behind.iter().for_each(|s| s.digest().hash(state));
         self.fired.total().hash(state);
         self.hosts.hash(state);
         self.links.hash(state);

@@ -258,12 +258,12 @@ impl<P: Program, S: Store> World<P, S> {
             unreachable!("link {at} is due but has nothing to execute")
         };
         let session = link.session;
-        let reply = if self.now < self.loading_until {
-            Some(Reply::error(
-                "LOADING Redis is loading the dataset in memory",
-            ))
-        } else {
-            self.server.submit(engine, now_us, session, &command)
+        let reply = match self.refusal(&command) {
+            Some(error) => Some(Reply::error(error)),
+            None => {
+                self.replicate(&command);
+                self.server.submit(engine, now_us, session, &command)
+            }
         };
         let done = self.now.saturating_add(service);
         match reply {

@@ -5,10 +5,15 @@ use super::agenda::NEVER;
 use super::fault::FaultKind;
 use super::happening::Happening;
 use super::link::{Down, Phase, Up};
+use super::refusal::Refusal;
 use super::setup::Program;
 use crate::choice::{Chooser, Kind, Label};
 use crate::dist::Dist;
 use crate::store::Store;
+use sluice_core::redis::Command;
+
+/// How many commands that wrote a replica may lack.
+const LAG_MAX: usize = 8;
 
 impl<P: Program, S: Store> World<P, S> {
     /// Whether any fault may still fire.
@@ -20,7 +25,31 @@ impl<P: Program, S: Store> World<P, S> {
 
     /// How often the server has gone down.
     pub(super) fn stops(&self) -> u32 {
-        self.fired[FaultKind::ServerRestart] + self.fired[FaultKind::ServerWipe]
+        self.fired[FaultKind::ServerRestart]
+            + self.fired[FaultKind::ServerWipe]
+            + self.fired[FaultKind::ServerFailover]
+    }
+
+    /// With which error the server answers this command instead of executing it.
+    pub(super) fn refusal(&self, command: &Command) -> Option<&'static str> {
+        if self.now < self.loading_until {
+            return Some("LOADING Redis is loading the dataset in memory");
+        }
+        let (refusal, until) = self.refusing?;
+        let concerned = self.now < until && refusal.concerns(&self.server.touch(command));
+        concerned.then_some(refusal.text())
+    }
+
+    /// Before a command that may write: the state that a replica has until it
+    /// has caught up.
+    pub(super) fn replicate(&mut self, command: &Command) {
+        let fails_over = self.faults.weights[FaultKind::ServerFailover] > 0 && self.may_fault();
+        if fails_over && self.server.touch(command).writes {
+            if self.behind.len() == LAG_MAX {
+                self.behind.pop_front();
+            }
+            self.behind.push_back(self.server.clone());
+        }
     }
 
     pub(super) fn fault_label(&self, kind: Kind) -> Label {
@@ -89,7 +118,10 @@ impl<P: Program, S: Store> World<P, S> {
                     self.happenings.push(Happening::ScriptsFlushed);
                 }
             }
-            FaultKind::ServerRestart | FaultKind::ServerWipe => self.stop_server(kind, chooser),
+            FaultKind::ServerRestart | FaultKind::ServerWipe | FaultKind::ServerFailover => {
+                self.stop_server(kind, chooser);
+            }
+            FaultKind::ServerErrors => self.refuse_commands(chooser),
         }
         if self.happenings.len() > before {
             self.fired[kind] += 1;
@@ -225,9 +257,21 @@ impl<P: Program, S: Store> World<P, S> {
         if !self.server_up {
             return;
         }
-        let until_ns = self.outage(self.fault_label(kind.decision()), chooser);
-        self.happenings
-            .push(Happening::ServerStopped { kind, until_ns });
+        let what = self.fault_label(kind.decision());
+        let until_ns = self.outage(what, chooser);
+        let mut lost = 0;
+        if kind == FaultKind::ServerFailover {
+            lost = chooser.draw(what, self.behind.len() as u64 + 1) as usize;
+            if let Some(replica) = self.behind.iter().rev().nth(lost.wrapping_sub(1)) {
+                self.server = replica.clone();
+            }
+        }
+        self.behind.clear();
+        self.happenings.push(Happening::ServerStopped {
+            kind,
+            lost: lost as u32,
+            until_ns,
+        });
         self.server_up = false;
         self.server_up_at = until_ns;
         self.server_free_at = 0;
@@ -243,8 +287,20 @@ impl<P: Program, S: Store> World<P, S> {
                 self.collect(at);
             }
         }
-        self.server.restart(kind == FaultKind::ServerRestart);
+        self.server.restart(kind != FaultKind::ServerWipe);
         self.reschedule_server();
+    }
+
+    fn refuse_commands(&mut self, chooser: &mut dyn Chooser) {
+        if !self.server_up || self.refusing.is_some_and(|(_, until)| self.now < until) {
+            return;
+        }
+        let what = self.fault_label(Kind::ServerErrors);
+        let which = chooser.draw(what, Refusal::ALL.len() as u64) as usize;
+        let (refusal, until_ns) = (Refusal::ALL[which], self.outage(what, chooser));
+        self.refusing = Some((refusal, until_ns));
+        self.happenings
+            .push(Happening::ServerRefuses { refusal, until_ns });
     }
 
     /// The server is up again, and loads for a while.
@@ -296,6 +352,8 @@ impl<P: Program, S: Store> World<P, S> {
             self.start_server(chooser);
         }
         self.loading_until = 0;
+        self.refusing = None;
+        self.behind.clear();
         for link in &mut self.links {
             link.stalled_until = 0;
         }

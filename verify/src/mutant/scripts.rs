@@ -12,6 +12,15 @@ const fn patch(file: &'static str, from: &'static str, to: &'static str) -> Patc
     Patch { file, from, to }
 }
 
+/// Of a gate that says that it survives failover.
+const fn guarded(patches: &'static [Patch]) -> Kind {
+    Kind::Slots(Variant {
+        patches,
+        ..Variant::GUARDED
+    })
+}
+
+const GUARDED: &str = "lib/guarded.lua";
 const EXPIRE: &str = "lib/expire.lua";
 const STEP: &str = "lib/step.lua";
 const PROMOTE: &str = "lib/promote.lua";
@@ -358,6 +367,38 @@ end\n")]),
         &["R1.16"],
         script(&[patch(EXPIRE, "      local size, first = 2, nil\n", "      local size, first = 1000000, nil\n"),
  patch(EXPIRE, "          if deadline > now or steps == 0 then\n", "          if deadline > now then\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B41",
+        "trusts-the-replica",
+        "a replica that took over gives the slots that it does not know to be taken",
+        &["R1.1(b)"],
+        guarded(&[patch(GUARDED, "if epoch ~= run then\n", "if not epoch then\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B41",
+        "waits-half-a-lease",
+        "a new epoch gives slots while leases of the old one may still be believed in",
+        &["R1.1(b)"],
+        guarded(&[patch(GUARDED, "calm_at = now + longest\n", "calm_at = now + longest / 2\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B41",
+        "numbers-again",
+        "the replica goes on counting where it is: fencing numbers that were lost are given again",
+        &["R1.7"],
+        guarded(&[patch(GUARDED, "math.max(struct.unpack('<d', hot), now * 1000)", "(struct.unpack('<d', hot))")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B41",
+        "takes-over-what-was-left",
+        "in a new epoch a newer attempt takes over a slot that the older one had given back",
+        &["R1.1(b)"],
+        guarded(&[patch(ACQUIRE, "(calm or kind == Q or nonce == known_nonce)", "true")]),
     )
     .hard(),
 ];

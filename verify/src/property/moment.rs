@@ -151,8 +151,11 @@ pub struct Believer<'a> {
     pub user: &'a User,
     /// Under which number.
     pub fence: Fence,
-    /// No clock has stepped since the attempt began, and no data was lost.
+    /// No clock has stepped since the attempt began, and no data was lost that
+    /// the gate does not promise to do without.
     pub in_bounds: bool,
+    /// The store may have lost the slot, and the gate promises to do without.
+    pub may_be_lost: bool,
 }
 
 /// The bounds of (b): clocks that keep to their drift, and a store that keeps
@@ -162,6 +165,9 @@ pub struct Believer<'a> {
 pub struct Bounds {
     /// For a user at a gate: attempts up to this one are out of bounds.
     out: BTreeMap<(Level, u16), Nonce>,
+    /// Of attempts up to this one the store may know nothing any more; the gate
+    /// survives that.
+    lost: BTreeMap<(Level, u16), Nonce>,
 }
 
 impl Bounds {
@@ -169,6 +175,13 @@ impl Bounds {
     #[must_use]
     pub fn keeps(&self, level: Level, user: u16, nonce: Nonce) -> bool {
         self.out.get(&(level, user)).is_none_or(|out| nonce > *out)
+    }
+
+    /// Whether the store may have lost an attempt, at a gate that survives it.
+    #[must_use]
+    pub fn may_be_lost(&self, level: Level, user: u16, nonce: Nonce) -> bool {
+        let lost = self.lost.get(&(level, user));
+        lost.is_some_and(|lost| nonce <= *lost)
     }
 
     /// Takes in what happened in a step.
@@ -180,7 +193,7 @@ impl Bounds {
                     (0..world.hosts() as u16).for_each(|host| self.leave(world, host, true));
                 }
                 Happening::ServerStopped {
-                    kind: FaultKind::ServerWipe,
+                    kind: FaultKind::ServerWipe | FaultKind::ServerFailover,
                     ..
                 } => (0..world.hosts() as u16).for_each(|host| self.leave(world, host, false)),
                 // Nobody is left who could believe anything.
@@ -188,6 +201,8 @@ impl Bounds {
                     for seat in world.program(*host).seats() {
                         self.out.remove(&(Level::Sessions, seat.user.number));
                         self.out.remove(&(Level::Queries, seat.user.number));
+                        self.lost.remove(&(Level::Sessions, seat.user.number));
+                        self.lost.remove(&(Level::Queries, seat.user.number));
                     }
                 }
                 _ => {}
@@ -203,9 +218,15 @@ impl Bounds {
             ];
             for (level, client) in clients {
                 let Some(client) = client else { continue };
+                let key = (level, seat.user.number);
                 // What knows no leases knows no clocks.
-                if !(by_clock && matches!(client, AnyClient::Hash(_))) {
-                    self.out.insert((level, seat.user.number), client.nonce());
+                if by_clock && matches!(client, AnyClient::Hash(_)) {
+                    continue;
+                }
+                if !by_clock && client.survives_failover() {
+                    self.lost.insert(key, client.nonce());
+                } else {
+                    self.out.insert(key, client.nonce());
                 }
             }
         }
@@ -270,6 +291,7 @@ impl<'a> Moment<'a> {
                         user,
                         fence,
                         in_bounds: self.bounds.keeps(level, user.number, nonce),
+                        may_be_lost: self.bounds.may_be_lost(level, user.number, nonce),
                     });
                 }
             }
@@ -320,6 +342,16 @@ impl<'a> Moment<'a> {
             }
         }
         list
+    }
+
+    /// The server has lost some of its data, or all.
+    #[must_use]
+    pub fn loses_data(&self) -> bool {
+        let loses = |h: &Happening| match h {
+            Happening::ServerStopped { kind, .. } => *kind != FaultKind::ServerRestart,
+            _ => false,
+        };
+        self.happenings.iter().any(loses)
     }
 
     /// Somebody learnt something that it may act upon.

@@ -23,6 +23,9 @@ impl Property for Fifo {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
+        if moment.loses_data() {
+            self.last_ticket = [0; 2];
+        }
         for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
             for granted in gate.granted() {
                 let Some(stood) = gate.before.waiter(&granted.id) else {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use sluice_core::redis::Bytes;
 use sluice_core::slots::Nonce;
-use sluice_sim::world::{FaultKind, Happening};
 
 use super::moment::{name, person};
 use super::{Broken, Code, GateMoment, Moment, Property};
@@ -31,13 +30,9 @@ impl Property for OnePlace {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        for happening in moment.happenings {
+        if moment.loses_data() {
             // What the store has lost it cannot know.
-            if let Happening::ServerStopped { kind, .. } = happening
-                && *kind != FaultKind::ServerRestart
-            {
-                self.ended.clear();
-            }
+            self.ended.clear();
         }
         for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
             let after = &gate.after;

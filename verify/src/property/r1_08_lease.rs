@@ -87,7 +87,7 @@ impl Leases {
 /// Whoever believes to hold a slot holds it in the store, under that number.
 fn in_the_belief(gate: &GateMoment, believers: &[Believer<'_>]) -> Result<(), Broken> {
     let level: Level = gate.level;
-    for Believer { user, fence, .. } in believers.iter().filter(|b| b.in_bounds) {
+    for Believer { user, fence, .. } in believers.iter().filter(|b| b.in_bounds && !b.may_be_lost) {
         let id = user.id();
         let held = gate
             .after

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use sluice_core::client::Event;
 use sluice_sim::world::Happening;
 
 use super::moment::name;
@@ -105,11 +106,27 @@ impl Cancellation {
                 .is_idle()
                 .then(|| idle[user].unwrap_or(moment.now_ns));
         }
+        if moment.loses_data() {
+            // What was given back may be there again.
+            self.kept.clear();
+        }
+        for happening in moment.happenings {
+            // Who gives up leaves the rest to the store: its lease ends it.
+            if let Happening::Told {
+                who,
+                event: Event::Fatal(_),
+            } = happening
+                && let Some(user) = moment.user(*who)
+            {
+                self.kept.remove(&(gate.level, user.number));
+            }
+        }
         let Some((_, operation)) = &gate.operation else {
             return;
         };
         for happening in moment.happenings {
             if let Happening::Executed { who, sent_ns, .. } = happening
+                && operation.done
                 && matches!(&*operation.script, "acquire" | "poll" | "renew")
                 && let Some(user) = moment.user(*who)
             {

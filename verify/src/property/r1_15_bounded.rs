@@ -4,6 +4,7 @@
 
 use super::moment::name;
 use super::{Broken, Code, GateMoment, Moment, Property};
+use crate::subject::view::Place;
 
 #[derive(Default)]
 pub(super) struct Bounded {
@@ -91,12 +92,11 @@ impl Bounded {
         let late = |heard_at: u64| {
             presence.is_some_and(|p| heard_at.saturating_add(p.absent_after_ms) <= now)
         };
-        let same = |a: &[crate::subject::view::Place], b: &[crate::subject::view::Place]| {
-            a.len() == b.len()
-        };
-        let busy = !same(&before.held, &after.held)
-            || !same(&before.waiting, &after.waiting)
-            || !same(&before.absent, &after.absent)
+        // By number: an offer may lapse, and be made again in the same call.
+        let slot = |p: &Place| (p.id.clone(), p.fence);
+        let busy = !before.held.iter().map(slot).eq(after.held.iter().map(slot))
+            || before.waiting.len() != after.waiting.len()
+            || before.absent.len() != after.absent.len()
             // Who became absent and was heard in one call is where it was.
             || before.waiting.iter().any(|p| late(p.heard_at));
         if forgot || busy {

@@ -51,14 +51,17 @@ impl Scenario {
         };
         // As short as a gate may be kept: it is forgotten once nobody has come
         // for that long, and born again.
-        let retain_ms = u64::from(swarm && draw.forgets());
+        let retain_ms = u64::from(swarm && draw.aside(0, 3) == 1);
         let gate = |level, config| Gate::new(subject, level, config, poll_ms, retain_ms);
         let mut gates = vec![(Level::Sessions, gate(Level::Sessions, sessions))];
         if let Some(config) = queries {
             gates.push((Level::Queries, gate(Level::Queries, config)));
         }
         let faults = match self.load {
-            Load::Swarm => swarm_faults(&mut draw),
+            Load::Swarm => {
+                let survives = gates.iter().all(|(_, gate)| gate.survives_failover());
+                swarm_faults(survives, &mut draw)
+            }
             Load::Proof { faults, .. } => Faults::new(faults, 600 * S),
             Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Race | Load::Rush => {
                 Faults::NONE
@@ -224,13 +227,23 @@ impl Scenario {
     }
 }
 
-fn swarm_faults(draw: &mut Draw<'_>) -> Faults {
+/// `survives`: the gates promise to survive failover.
+fn swarm_faults(survives: bool, draw: &mut Draw<'_>) -> Faults {
     let mut weights = PerFault::default();
     for kind in FaultKind::ALL {
         // Swarm testing (Groce et al. 2012): leave some out altogether.
-        if draw.one_in(2) {
-            weights[kind] = draw.between(1, 100) as u32;
-        }
+        weights[kind] = match kind {
+            FaultKind::ServerFailover if !survives => 0,
+            FaultKind::ServerFailover | FaultKind::ServerErrors => {
+                let aside = kind as u32;
+                match draw.aside(aside, 2) {
+                    1 => 1 + draw.aside(aside + 100, 100) as u32,
+                    _ => 0,
+                }
+            }
+            _ if draw.one_in(2) => draw.between(1, 100) as u32,
+            _ => 0,
+        };
     }
     // Losing all data is not among the things a gate promises to survive
     // unharmed; it is tried, but seldom.
@@ -279,10 +292,10 @@ impl Draw<'_> {
         self.between(1, n) == 1
     }
 
-    /// Whether gates are forgotten: with a label of its own, so that recorded
-    /// files without it mean what they meant.
-    fn forgets(&mut self) -> bool {
-        let label = Label::new(Kind::Setup, Label::SERVER, 1, 0);
-        self.chooser.draw(label, 3) == 1
+    /// A number below `n` with a label of its own: what was not always drawn
+    /// stands aside, so that recorded files without it mean what they meant.
+    fn aside(&mut self, which: u32, n: u64) -> u64 {
+        let label = Label::new(Kind::Setup, Label::SERVER, 1, which);
+        self.chooser.draw(label, n)
     }
 }

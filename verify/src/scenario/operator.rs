@@ -88,9 +88,9 @@ impl Operator {
         Some(resize.map_or(self.sweep_at, |at| at.min(self.sweep_at)))
     }
 
-    fn send(&mut self, gate: &SlotsGate, mut command: Command, script: &script::Script) {
+    fn send(&mut self, gate: &SlotsGate, mut command: Command, script: &'static script::Script) {
         command.args[0] = b"EVAL"[..].into();
-        command.args[1] = script.text.as_bytes().into();
+        command.args[1] = gate.settings.keys.script(script).text.as_bytes().into();
         self.sent += 1;
         self.outputs.push_back(Output::Send {
             request: RequestId(self.sent),

@@ -59,9 +59,15 @@ impl Gate {
         poll_ms: u64,
         retain_ms: u64,
     ) -> Self {
-        let slots = |variant| {
+        let slots = |variant: Variant| {
             let keys = GateKeys::new("", level.name()).expect("level names are plain");
-            let mut settings = Settings::new(keys.retain(retain_ms), config);
+            let keys = keys.retain(retain_ms);
+            let keys = if variant.guarded {
+                keys.guarded()
+            } else {
+                keys
+            };
+            let mut settings = Settings::new(keys, config);
             settings.poll_ms = poll_ms;
             settings.validate().expect("scenarios have valid settings");
             Self::Slots(Arc::new(SlotsGate::new(Arc::new(settings), variant)))
@@ -92,7 +98,7 @@ impl Gate {
     pub fn client(&self, id: &str) -> Option<AnyClient> {
         match self {
             Self::Hash(settings) => Some(AnyClient::Hash(HashGate::new(settings.clone(), id))),
-            Self::Slots(gate) => Some(if gate.variant == Variant::NONE {
+            Self::Slots(gate) => Some(if gate.variant.is_real() {
                 let client = SlotsClient::new(gate.settings.clone(), id.as_bytes());
                 AnyClient::Slots(client.expect("ids of users are plain"))
             } else {
@@ -141,6 +147,13 @@ impl Gate {
             Some(config.tombstone_ms),
         ];
         deadlines.into_iter().flatten().filter(|ms| *ms > 0).min()
+    }
+
+    /// Whether it promises to keep its cap though the server loses its last
+    /// writes.
+    #[must_use]
+    pub fn survives_failover(&self) -> bool {
+        matches!(self, Self::Slots(gate) if gate.variant.guarded)
     }
 
     /// Whether the store knows anything of this gate.
@@ -285,6 +298,17 @@ impl AnyClient {
             Self::Hash(client) => client.is_outside(),
             Self::Slots(client) => client.is_idle(),
             Self::Quirky(client) => client.inner().is_idle(),
+        }
+    }
+
+    /// Whether its gate promises to keep its cap though the server loses its
+    /// last writes.
+    #[must_use]
+    pub fn survives_failover(&self) -> bool {
+        match self {
+            Self::Hash(_) => false,
+            Self::Slots(client) => client.settings().keys.is_guarded(),
+            Self::Quirky(client) => client.inner().settings().keys.is_guarded(),
         }
     }
 

@@ -28,6 +28,9 @@ pub struct Variant {
     /// In the configuration that clients send: word (from 0, in the order of
     /// ARGV\[1\]) and number.
     pub config: &'static [(usize, u64)],
+    /// It says that it survives failover; and the scripts that are patched are
+    /// those of a guarded gate.
+    pub guarded: bool,
 }
 
 /// One passage of the scripts, replaced.
@@ -47,7 +50,19 @@ impl Variant {
         patches: &[],
         quirk: Quirk::None,
         config: &[],
+        guarded: false,
     };
+    /// The gate as it is, [guarded](sluice_core::script::GateKeys::guarded).
+    pub const GUARDED: Self = Self {
+        guarded: true,
+        ..Self::NONE
+    };
+
+    /// Whether nothing is wrong about it.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        self == Self::NONE || self == Self::GUARDED
+    }
 
     /// The gate with patched scripts.
     #[must_use]
@@ -97,7 +112,7 @@ impl SlotsGate {
     /// If a patch does not fit the scripts: see [`scripts_of`].
     #[must_use]
     pub fn new(settings: Arc<Settings>, variant: Variant) -> Self {
-        let scripts = match scripts_of(variant.patches) {
+        let scripts = match scripts_of(&variant) {
             Ok(scripts) => scripts,
             Err(error) => panic!("{error}"),
         };
@@ -141,6 +156,7 @@ impl SlotsGate {
         }
         script::ALL
             .into_iter()
+            .chain(script::GUARDED_ALL)
             .find(|s| s.sha1.as_bytes() == sha_or_text || s.text.as_bytes() == sha_or_text)
     }
 }
@@ -159,17 +175,22 @@ impl Patched {
     }
 }
 
-/// The scripts that these patches change, with their patched texts.
+/// The scripts that the patches of a variant change, with their patched texts.
 ///
 /// # Errors
 /// If a passage does not stand exactly once in its file, or in a script that
 /// includes the file; says which.
-pub fn scripts_of(patches: &[Patch]) -> Result<Vec<(&'static Script, String)>, String> {
-    let mut changed: Vec<(&'static Script, Cow<'static, str>)> = script::ALL
+pub fn scripts_of(variant: &Variant) -> Result<Vec<(&'static Script, String)>, String> {
+    let family = if variant.guarded {
+        script::GUARDED_ALL
+    } else {
+        script::ALL
+    };
+    let mut changed: Vec<(&'static Script, Cow<'static, str>)> = family
         .into_iter()
         .map(|script| (script, Cow::Borrowed(script.text)))
         .collect();
-    for patch in patches {
+    for patch in variant.patches {
         let own = patch
             .file
             .strip_prefix("slots/")
@@ -237,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_patch_changes_every_script_that_includes_its_file() {
-        let scripts = scripts_of(&[SEEN]).expect("it fits");
+        let scripts = scripts_of(&Variant::patched(&[SEEN])).expect("it fits");
         let names: Vec<&str> = scripts.iter().map(|(script, _)| script.name).collect();
         assert!(
             names.contains(&"acquire") && names.contains(&"sweep"),
@@ -249,26 +270,28 @@ mod tests {
         }
     }
 
+    fn changed_by(patch: Patch) -> Result<Vec<(&'static Script, String)>, String> {
+        // Leaked: patches are static everywhere else.
+        scripts_of(&Variant::patched(Box::leak(Box::new([patch]))))
+    }
+
     #[test]
     fn a_patch_that_does_not_fit_is_refused() {
         let gone = Patch {
             from: "while held > 77",
             ..SEEN
         };
-        assert!(scripts_of(&[gone]).is_err_and(|e| e.contains("no longer in")));
+        assert!(changed_by(gone).is_err_and(|e| e.contains("no longer in")));
         let vague = Patch {
             from: "held",
             ..SEEN
         };
-        assert!(scripts_of(&[vague]).is_err_and(|e| e.contains("times in the script")));
+        assert!(changed_by(vague).is_err_and(|e| e.contains("times in the script")));
         let elsewhere = Patch {
             file: "slots/poll.lua",
             ..SEEN
         };
-        assert!(
-            scripts_of(&[elsewhere]).is_ok(),
-            "the whole script is patched"
-        );
+        assert!(changed_by(elsewhere).is_ok(), "the whole script is patched");
     }
 
     #[test]

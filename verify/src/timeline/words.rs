@@ -2,8 +2,8 @@
 
 use sluice_core::client::Event;
 use sluice_core::redis::{Bytes, Command, Reply};
-use sluice_core::script::ALL;
-use sluice_sim::world::{ActorId, Happening};
+use sluice_core::script;
+use sluice_sim::world::{ActorId, FaultKind, Happening};
 
 /// One drawable thing.
 pub(super) struct Line {
@@ -120,11 +120,30 @@ impl Line {
                 format!("server clock steps by {:+} ms", by_us / 1_000),
             ),
             Happening::ScriptsFlushed => line(None, Mark::Server, "script cache flushed".into()),
-            Happening::ServerStopped { kind, until_ns } => line(
-                None,
-                Mark::Server,
-                format!("server down until {} ({kind:?})", seconds(*until_ns)),
-            ),
+            Happening::ServerStopped {
+                kind,
+                lost,
+                until_ns,
+            } => {
+                let until = seconds(*until_ns);
+                let words = match kind {
+                    FaultKind::ServerFailover => {
+                        format!("a replica takes over at {until}, without the last {lost} writes")
+                    }
+                    FaultKind::ServerWipe => format!("server down until {until}, without its data"),
+                    _ => format!("server down until {until}"),
+                };
+                line(None, Mark::Server, words)
+            }
+            Happening::ServerRefuses { refusal, until_ns } => {
+                let text = refusal.text().split(' ').next().unwrap_or_default();
+                let until = seconds(*until_ns);
+                line(
+                    None,
+                    Mark::Server,
+                    format!("server answers {text} until {until}"),
+                )
+            }
             Happening::ServerStarted { .. } => line(None, Mark::Server, "server up again".into()),
             Happening::Healed => line(None, Mark::Server, "faults are over".into()),
         }
@@ -144,8 +163,8 @@ fn show_command(command: &Command) -> String {
         words.collect::<Vec<_>>().join(" ")
     };
     let args = &command.args;
-    let script = args.get(1).filter(|_| command.name() == b"EVALSHA");
-    if let Some(known) = script.and_then(|sha| ALL.iter().find(|s| s.sha1.as_bytes() == &sha[..])) {
+    let sha1 = args.get(1).filter(|_| command.name() == b"EVALSHA");
+    if let Some(known) = sha1.and_then(|sha1| script::by_sha1(sha1)) {
         // EVALSHA digest 3 key key key configuration, then the script's own.
         let own = args.get(7..).unwrap_or_default();
         return format!("{} {}", known.name, shown(&own[..own.len().min(2)]));

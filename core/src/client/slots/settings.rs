@@ -45,6 +45,9 @@ pub enum SettingsError {
     Config(ConfigError),
     /// The named duration must be at least 1 ms and at most [`Config::DURATION_MS_MAX`].
     Duration(&'static str),
+    /// A guarded gate needs a lease or an idle time: without, nobody knows when
+    /// the slots that were lost with a server are over.
+    Guard,
     /// The drift bound must be below one million (100 %).
     Drift,
     /// The lease (or the idle time) leaves nothing after drift and margin.
@@ -104,6 +107,9 @@ impl Settings {
         if self.drift_ppm >= 1_000_000 {
             return Err(SettingsError::Drift);
         }
+        if self.keys.is_guarded() && shortest_lease(&self.config).is_none() {
+            return Err(SettingsError::Guard);
+        }
         if let Some(lease_ms) = shortest_lease(&self.config) {
             let usable = 1_000_000 - u64::from(self.drift_ppm);
             let least_ms = 3 + (self.margin_ms + 1) * 1_000_000 / usable;
@@ -161,6 +167,9 @@ impl fmt::Display for SettingsError {
                 f,
                 "{name} must be between 1 ms and {} ms",
                 Config::DURATION_MS_MAX
+            ),
+            Self::Guard => f.write_str(
+                "a guarded gate has neither lease nor idle time: give it one, or do not guard it",
             ),
             Self::Drift => {
                 f.write_str("drift_ppm must be below 1000000: it is a share of the lease")

@@ -28,11 +28,13 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
 
 pub(super) fn info(state: &mut State, _: &[Arg]) -> Out {
     let mut text = format!(
-        "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\n\r\n\
+        "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\nrun_id:{:040x}\r\n\r\n\
          # Stats\r\ntotal_commands_processed:{}\r\n\r\n\
          # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
          # Keyspace\r\n",
         state.version.text(),
+        // Another one at each start; the first is not all zeros.
+        u64::from(state.starts) + 1,
         state.commands,
     );
     for (number, keys) in super::databases::sizes(state) {
