@@ -47,6 +47,33 @@ fn the_gate_holds_under_swarms_of_faults() {
     }
 }
 
+/// The same where servers fail over without their last writes, or lose all of
+/// them: no holder is excused.
+#[test]
+fn the_guarded_gate_survives_failover() {
+    let guarded = subject::by_name("slots-guarded").expect("it is known");
+    let runs = run::many(&guarded, &Scenario::swarm(), 0..150, |_, _| {});
+    for (seed, run) in runs.iter().enumerate() {
+        if let Some(finding) = run.violations().next() {
+            panic!("seed {seed}: {} {:?}", finding.code, finding.verdict);
+        }
+    }
+    let of = |fault: &str| -> u64 {
+        let fired = runs.iter().flat_map(|run| &run.faults);
+        fired
+            .filter(|(name, _)| *name == fault)
+            .map(|(_, n)| n)
+            .sum()
+    };
+    let (failovers, wipes, errors) = (
+        of("server_failover"),
+        of("server_wipe"),
+        of("server_errors"),
+    );
+    println!("{failovers} failovers, {wipes} wipes, {errors} times of errors");
+    assert!(failovers > 100 && wipes > 0 && errors > 100);
+}
+
 /// PER-002's own scenarios: the figures that its customer expects, to the unit.
 #[test]
 fn the_gate_meets_the_figures_of_per_002() {

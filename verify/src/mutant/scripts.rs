@@ -33,14 +33,14 @@ const ACQUIRE: &str = "slots/acquire.lua";
 /// The long way for everybody.
 const NO_SHORT_CUT: Patch = patch(
     ACQUIRE,
-    "if base and ARGV[3] and not ARGV[4] and",
+    "if calm and base and ARGV[3] and not ARGV[4] and",
     "if false and base and ARGV[3] and not ARGV[4] and",
 );
 
 /// A counter beside the sorted set, in a field of its own.
 const COUNTED: Patch = patch(
     PROMOTE,
-    "  held = held or call('ZCOUNT', LINE, '-4e15', '(0')\n  local steps = batch",
+    "  held = held or call('ZCOUNT', LINE, '-4e15', '(0')\n  local steps = calm and batch or 0",
     "  held = tonumber(call('HGET', GATE, '\\5') or 0)\n  local steps = batch",
 );
 const COUNT_UP: Patch = patch(
@@ -317,7 +317,7 @@ end\n")]),
         "resize-forgets-offers",
         "a resize counts the slots that are claimed, and grants those on offer a second time",
         &["R1.1(s)"],
-        script(&[patch(RESIZE, "  held = held or call('ZCOUNT', LINE, '-4e15', '(0')\n  local steps = batch", "  held = call('ZCOUNT', LINE, '-4e15', '(0') - offers\n  local steps = batch")]),
+        script(&[patch(RESIZE, "  held = held or call('ZCOUNT', LINE, '-4e15', '(0')\n  local steps = calm and batch or 0", "  held = call('ZCOUNT', LINE, '-4e15', '(0') - offers\n  local steps = calm and batch or 0")]),
     )
     .hard(),
     Mutant::new(
@@ -379,10 +379,10 @@ end\n")]),
     .hard(),
     Mutant::new(
         "B41",
-        "waits-half-a-lease",
+        "waits-part-of-a-lease",
         "a new epoch gives slots while leases of the old one may still be believed in",
         &["R1.1(b)"],
-        guarded(&[patch(GUARDED, "calm_at = now + longest\n", "calm_at = now + longest / 2\n")]),
+        guarded(&[patch(GUARDED, "calm_at = now + longest\n", "calm_at = now + math.floor(longest / 8)\n")]),
     )
     .hard(),
     Mutant::new(
