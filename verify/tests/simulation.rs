@@ -60,10 +60,7 @@ fn the_guarded_gate_survives_failover() {
     }
     let of = |fault: &str| -> u64 {
         let fired = runs.iter().flat_map(|run| &run.faults);
-        fired
-            .filter(|(name, _)| *name == fault)
-            .map(|(_, n)| n)
-            .sum()
+        fired.filter(|f| f.kind == fault).map(|f| f.times).sum()
     };
     let (failovers, wipes, errors) = (
         of("server_failover"),

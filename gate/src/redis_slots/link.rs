@@ -207,7 +207,12 @@ mod tests {
                 }
                 Err(_) => {
                     let failed = link.reset(generation);
-                    assert_eq!(failed, vec![(tag, Err(Failure::NotSent))]);
+                    // Unknown, if the connection came about just then.
+                    let sent = |f: &Failure| matches!(f, Failure::NotSent | Failure::Unknown);
+                    assert!(
+                        matches!(&failed[..], [(t, Err(f))] if *t == tag && sent(f)),
+                        "{failed:?}"
+                    );
                 }
             }
         }

@@ -375,30 +375,26 @@ end\n")]),
         "a replica that took over gives the slots that it does not know to be taken",
         &["R1.1(b)"],
         guarded(&[patch(GUARDED, "if epoch ~= run then\n", "if not epoch then\n")]),
-    )
-    .hard(),
+    ),
     Mutant::new(
         "B41",
         "waits-part-of-a-lease",
         "a new epoch gives slots while leases of the old one may still be believed in",
         &["R1.1(b)"],
         guarded(&[patch(GUARDED, "calm_at = now + longest\n", "calm_at = now + math.floor(longest / 8)\n")]),
-    )
-    .hard(),
+    ),
     Mutant::new(
         "B41",
         "numbers-again",
         "the replica goes on counting where it is: fencing numbers that were lost are given again",
         &["R1.7"],
         guarded(&[patch(GUARDED, "math.max(struct.unpack('<d', hot), now * 1000)", "(struct.unpack('<d', hot))")]),
-    )
-    .hard(),
+    ),
     Mutant::new(
         "B41",
         "takes-over-what-was-left",
         "in a new epoch a newer attempt takes over a slot that the older one had given back",
         &["R1.1(b)"],
         guarded(&[patch(ACQUIRE, "(calm or kind == Q or nonce == known_nonce)", "true")]),
-    )
-    .hard(),
+    ),
 ];

@@ -2,7 +2,7 @@
 //! fencing number; a late release changes nothing; fencing numbers only rise.
 
 use sluice_core::slots::Fence;
-use sluice_sim::world::{FaultKind, Happening};
+use sluice_sim::world::Happening;
 
 use super::moment::name;
 use super::{Broken, Code, Moment, Property};
@@ -26,24 +26,24 @@ impl Property for OwnerOnly {
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
         for happening in moment.happenings {
-            match happening {
-                Happening::ServerClockStepped { by_us } => self.clock_went_back |= *by_us < 0,
-                // A gate born again starts from the store's clock: if that went
-                // back, the numbers before are no longer below it.
-                Happening::ServerStopped {
-                    kind: FaultKind::ServerWipe,
-                    ..
-                } if self.clock_went_back => {
-                    self.greatest = [0; 2];
-                }
-                _ => {}
+            if let Happening::ServerClockStepped { by_us } = happening {
+                self.clock_went_back |= *by_us < 0;
             }
+        }
+        // A gate born again (and one that lost its last numbers) starts from the
+        // store's clock: if that went back, the numbers before are no longer
+        // below it.
+        if self.clock_went_back && moment.loses_data() {
+            self.greatest = [0; 2];
         }
         for gate in moment.gates.iter().filter(|g| g.gate.is_atomic()) {
             let Some((_, operation)) = &gate.operation else {
                 continue;
             };
             let greatest = &mut self.greatest[gate.level as usize];
+            if self.clock_went_back && gate.before.is_empty() && gate.before.ended.is_empty() {
+                *greatest = 0; // forgotten, perhaps
+            }
             let fresh = |p: &&Place| {
                 let before = gate.before.holder(&p.id);
                 before.is_none_or(|b| b.fence != p.fence)
