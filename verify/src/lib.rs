@@ -9,6 +9,7 @@ pub mod diff;
 pub mod evidence;
 pub mod faults;
 pub mod find;
+pub mod history;
 pub mod model;
 pub mod mutant;
 pub mod on_redis;
