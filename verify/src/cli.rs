@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_sim::redis::Version;
 use sluice_sim::world::FaultKind;
 
+use crate::history::Budget;
 use crate::scenario::{Load, Scenario};
 use crate::strategy::Strategy;
 use crate::subject::{Kind, Subject};
@@ -23,6 +24,7 @@ mod audit;
 mod determinism;
 mod diff;
 mod find;
+mod history;
 mod mutants;
 mod output;
 mod picture;
@@ -90,6 +92,8 @@ enum Command {
     Find(FindArgs),
     /// Run a seed or a recorded file again: the same steps, the same digest
     Replay(ReplayArgs),
+    /// Check a recorded history for linearizability; shows the smallest part that is wrong
+    History(HistoryArgs),
     /// Print a script of the gate with its parts, ready for SCRIPT LOAD from any language
     Script(ScriptArgs),
     /// Explore every schedule within bounds; prints what that shows, and what not
@@ -185,6 +189,21 @@ struct ReplayArgs {
     on: Option<String>,
     #[command(flatten)]
     picture: PictureArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct HistoryArgs {
+    /// One operation a line, as JSON, after a header (see verify/src/history/format.rs)
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Slots of each key [default: those of the header]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    cap: Option<u32>,
+    /// Give up a search beyond so many configurations of a key
+    #[arg(long, value_name = "N", default_value_t = Budget::default().configurations)]
+    budget: u64,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -518,6 +537,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Audit(args) => audit::run(&args),
         Command::Find(args) => find::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Script(args) => script::run(&args),
         Command::Prove(args) => prove::run(&args),

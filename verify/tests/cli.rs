@@ -483,3 +483,49 @@ fn a_search_without_a_result_says_what_was_tested() {
     let calm = verify(&["find", "--subject", "slots", "--seeds", "0..4"]);
     assert!(!text(&calm.stdout).contains("ault"), "a race has no faults");
 }
+
+#[test]
+fn a_recorded_history_is_judged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("history.jsonl");
+    let path = file.to_str().expect("UTF-8");
+    let operation = |client: &str, start: u64, end: u64, fence: u64| {
+        format!(
+            "{{\"client\":\"{client}\",\"start\":{start},\"end\":{end},\"op\":{{\"acquire\":\
+             {{\"attempt\":1}}}},\"reply\":{{\"granted\":{{\"fence\":{fence}}}}}}}\n"
+        )
+    };
+    let two =
+        operation("ann", 1_000_000, 2_000_000, 1) + &operation("bob", 1_500_000, 3_000_000, 2);
+    let header = "{\"history\":1,\"model\":\"slots\",\"capacity\":2}\n";
+    std::fs::write(&file, header.to_owned() + &two).expect("written");
+    let output = verify(&["history", path]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(text(&output.stdout).ends_with("as 2 slots:\nlinearizable\n"));
+
+    let output = verify(&["history", path, "--cap", "1"]);
+    assert_eq!(code(&output), 1);
+    insta::assert_snapshot!("history-terminal", text(&output.stdout));
+    let output = verify(&["history", path, "--cap", "1", "--json"]);
+    assert_eq!(code(&output), 1);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["verdict"], "violated");
+    assert_eq!(
+        found["conflict"]["operations"][1]["reply"]["granted"]["fence"],
+        2
+    );
+
+    // Resizes are searched for, and there is no budget for that.
+    let resize = "{\"client\":\"op\",\"start\":1,\"op\":{\"resize\":{\"capacity\":1}}}\n";
+    std::fs::write(&file, header.to_owned() + resize + &two).expect("written");
+    let output = verify(&["history", path, "--budget", "0"]);
+    assert_eq!(code(&output), 4);
+    assert!(text(&output.stdout).contains("inconclusive: 3 operations"));
+
+    std::fs::write(&file, "{\"history\":1,\"model\":\"slots\"}\n").expect("written");
+    refused(&["history", path], 2, &[path, "--cap"]);
+    std::fs::write(&file, "{\"history\":1,\"model\":\"lock\"}\nno\n").expect("written");
+    refused(&["history", path], 2, &[path, "line 2", "column 2"]);
+    refused(&["history", path, "--cap", "0"], 2, &["--cap"]);
+    refused(&["history", "/nonexistent"], 2, &["/nonexistent"]);
+}

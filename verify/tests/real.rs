@@ -1,5 +1,8 @@
 //! How a real server is found, started, used, and left as it was.
 
+#[path = "history/on_redis.rs"]
+mod history_on_redis;
+
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
@@ -43,6 +46,14 @@ fn main() {
             let missing = Server::find(&Want::Url(url)).expect_err("let in with a wrong password");
             check(missing.to_string().contains("does not let us in"), missing)
         }),
+        real::trial(
+            "what concurrent clients see of the gate is linearizable",
+            history_on_redis::gate,
+        ),
+        real::trial(
+            "what concurrent clients see of HLEN and HSET is not",
+            history_on_redis::naive,
+        ),
         // One after the other: they look for what was left, and take times.
         real::trial(
             "the audit on a real server holds, and convicts every wrong gate; counts that the \
@@ -67,7 +78,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn check(holds: bool, otherwise: impl ToString) -> Result<(), Failed> {
+pub(crate) fn check(holds: bool, otherwise: impl ToString) -> Result<(), Failed> {
     if holds {
         Ok(())
     } else {
