@@ -72,6 +72,17 @@ fn the_guarded_gate_survives_failover() {
     assert!(failovers > 100 && wipes > 0 && errors > 100);
 }
 
+/// While a guarded gate pauses its waiters ask now and then, not all the time.
+#[test]
+fn a_pause_is_no_storm() {
+    let guarded = subject::by_name("slots-guarded").expect("it is known");
+    let outcome = Run::new(guarded, Scenario::race(2, 4), 1).go(&Engine::new());
+    assert!(outcome.is_clean() && !outcome.is_stuck(), "{outcome:?}");
+    assert!(outcome.elapsed_ms >= 60_000, "a lease has passed");
+    // Four ask every 100 ms for 60 s: a request and a reply each.
+    assert!(outcome.steps < 10_000, "{} steps", outcome.steps);
+}
+
 /// PER-002's own scenarios: the figures that its customer expects, to the unit.
 #[test]
 fn the_gate_meets_the_figures_of_per_002() {

@@ -438,7 +438,9 @@ impl SlotsClient {
             Ok(reply) => {
                 self.failures = 0;
                 self.heard(now, current, reply.outcome);
-                if reply.more && matches!(self.phase, Phase::Waiting { .. }) {
+                // (A guarded gate says it for a whole lease when it pauses.)
+                let asks_again = reply.more && !self.settings.keys.is_guarded();
+                if asks_again && matches!(self.phase, Phase::Waiting { .. }) {
                     // Work is left over, perhaps our own promotion.
                     self.next_at = Some(now);
                 }
