@@ -108,6 +108,8 @@ pub enum Kind {
     ServerFailover,
     /// The server answers with errors for so many nanoseconds.
     ServerErrors,
+    /// The server throws a key away.
+    Eviction,
     /// The server is up again.
     ServerStart,
     /// The time of faults is over, everything heals.

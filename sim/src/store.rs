@@ -6,7 +6,7 @@
 
 use core::fmt::Debug;
 
-use sluice_core::redis::{Command, Reply};
+use sluice_core::redis::{Bytes, Command, Reply};
 
 use crate::choice::Touch;
 use crate::digest::Digest;
@@ -79,6 +79,18 @@ pub trait Store: Clone + Debug {
     /// The process ends and starts again: sessions and cached scripts are
     /// gone, and unless `keep_data`, all keys are.
     fn restart(&mut self, keep_data: bool);
+
+    /// Keys that the server may throw away for want of memory, in an order that
+    /// is always the same. None where it refuses to write instead.
+    fn evictable(&self, now_us: u64) -> Vec<Bytes> {
+        let _ = now_us;
+        Vec::new()
+    }
+
+    /// Throws one of these away.
+    fn evict(&mut self, key: &[u8]) {
+        let _ = key;
+    }
 
     /// Identity of the logical state.
     fn digest(&self) -> u64;

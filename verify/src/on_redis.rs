@@ -179,6 +179,9 @@ impl Run<'_> {
                 Happening::ServerRefuses { .. } => {
                     return not("the server refuses commands for reasons of its own".into());
                 }
+                Happening::Evicted { .. } => {
+                    return not("the server throws a key away for want of memory".into());
+                }
                 Happening::ServerClockStepped { .. } => {
                     return not("the server's clock steps".into());
                 }

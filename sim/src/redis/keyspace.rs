@@ -14,13 +14,17 @@ use sluice_core::redis::Bytes;
 use super::SessionId;
 use super::command::Fail;
 use super::hash;
+use super::memory::Used;
 use super::value::{Hash, List, Set, Stream, Typed, Value, ZSet};
+use crate::digest::Digest;
 
 /// A value and its expiry in milliseconds since the Unix epoch.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) value: Value,
     pub(super) expires: Option<i64>,
+    /// Means something only while accesses are counted.
+    pub(super) used: Used,
 }
 
 /// Keys with what they hold, shared between clones until one writes.
@@ -36,6 +40,8 @@ pub struct Keyspace {
     entries: Entries,
     /// The server's time during the present command.
     pub(super) now_ms: i64,
+    /// Whether accesses are counted.
+    counts_use: bool,
     /// Who watches what, for `EXEC`; with the key's absence when it began.
     watched: Vec<(Bytes, SessionId)>,
     /// Watchers whose keys have changed.
@@ -120,7 +126,10 @@ impl Keyspace {
         let mut sum = 0u64;
         for (key, entry) in self.entries.iter().filter(|(_, e)| alive(e, now_ms)) {
             let expires = entry.expires.map_or(0, |at| at as u64 ^ (1 << 63));
-            let value = entry.value.digest() ^ expires.rotate_left(17);
+            let mut value = entry.value.digest() ^ expires.rotate_left(17);
+            if self.counts_use {
+                value ^= Digest::of(&entry.used);
+            }
             sum = sum.wrapping_add(hash::pair(key, &value.to_le_bytes()));
         }
         sum
@@ -133,8 +142,18 @@ fn alive(entry: &Entry, now_ms: i64) -> bool {
 
 /// What commands do with it. All of it is as of [`Keyspace::now_ms`].
 impl Keyspace {
-    /// The entry, after removing it if it has expired.
+    /// The entry, after removing it if it has expired; this is a use of it.
     pub(super) fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+        if self.counts_use
+            && let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key)
+        {
+            entry.used.again(self.now_ms);
+        }
+        self.peek(key)
+    }
+
+    /// The same, without using it.
+    pub(super) fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let expired = match self.entries.get(key) {
             None => return None,
             Some(entry) => !alive(entry, self.now_ms),
@@ -147,7 +166,7 @@ impl Keyspace {
     }
 
     pub(super) fn exists(&mut self, key: &[u8]) -> bool {
-        self.entry(key).is_some()
+        self.peek(key).is_some()
     }
 
     /// The value of this type, if the key exists.
@@ -171,10 +190,7 @@ impl Keyspace {
     /// The value of this type for change, made empty if the key is missing.
     pub(super) fn upsert<T: Typed>(&mut self, key: &super::command::Arg) -> Result<&mut T, Fail> {
         if self.read::<T>(key)?.is_none() {
-            let entry = Entry {
-                value: T::default().wrap(),
-                expires: None,
-            };
+            let entry = self.new_entry(T::default().wrap(), None);
             Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
         }
         let entry = Rc::make_mut(&mut self.entries).get_mut(&**key);
@@ -197,16 +213,12 @@ impl Keyspace {
 
     /// Replaces the string and keeps the expiry.
     pub(super) fn write_str(&mut self, key: &super::command::Arg, value: Bytes) {
+        let new = self.new_entry(Value::Str(value), None);
         let entries = Rc::make_mut(&mut self.entries);
         match entries.get_mut(&**key) {
-            Some(entry) => entry.value = Value::Str(value),
+            Some(entry) => entry.value = new.value,
             None => {
-                let value = Value::Str(value);
-                let entry = Entry {
-                    value,
-                    expires: None,
-                };
-                entries.insert(key.shared(), entry);
+                entries.insert(key.shared(), new);
             }
         }
         self.changed(key);
@@ -222,11 +234,7 @@ impl Keyspace {
         edit: impl FnOnce(&mut [u8]) -> T,
     ) -> Result<T, Fail> {
         if self.read_str(key)?.is_none() {
-            let value = Value::Str(Bytes::default());
-            let entry = Entry {
-                value,
-                expires: None,
-            };
+            let entry = self.new_entry(Value::Str(Bytes::default()), None);
             Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
         }
         let entry = Rc::make_mut(&mut self.entries).get_mut(&**key);
@@ -247,7 +255,41 @@ impl Keyspace {
     /// Puts a value there, whatever was there before.
     pub(super) fn put(&mut self, key: Bytes, value: Value, expires: Option<i64>) {
         self.changed(&key);
-        Rc::make_mut(&mut self.entries).insert(key, Entry { value, expires });
+        let mut entry = self.new_entry(value, expires);
+        if let Some(old) = self.entries.get(&key).filter(|_| self.counts_use) {
+            entry.used = old.used;
+            entry.used.again(self.now_ms);
+        }
+        Rc::make_mut(&mut self.entries).insert(key, entry);
+    }
+
+    const fn new_entry(&self, value: Value, expires: Option<i64>) -> Entry {
+        Entry {
+            value,
+            expires,
+            used: Used::first(self.now_ms),
+        }
+    }
+
+    /// Begins or ends to count accesses. In the beginning all are new.
+    pub(super) fn count_use(&mut self, counts: bool) {
+        if counts && !self.counts_use {
+            let entries = Rc::make_mut(&mut self.entries).values_mut();
+            entries.for_each(|entry| entry.used = Used::first(self.now_ms));
+        }
+        self.counts_use = counts;
+    }
+
+    /// All keys, the expired but unvisited included.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Bytes, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// Live keys at this time, in byte order.
+    pub(super) fn live_entries(&self, now_ms: i64) -> impl Iterator<Item = (&Bytes, &Entry)> {
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| alive(entry, now_ms))
     }
 
     /// Removes the key; what was there.
@@ -349,12 +391,13 @@ impl Keyspace {
         Self {
             entries: self.entries.clone(),
             now_ms: self.now_ms,
+            counts_use: self.counts_use,
             ..Self::default()
         }
     }
 
     pub(super) fn watch(&mut self, key: &super::command::Arg, session: SessionId) {
-        let _ = self.entry(key);
+        let _ = self.peek(key);
         let pair = (key.shared(), session);
         if !self.watched.contains(&pair) {
             self.watched.push(pair);

@@ -15,7 +15,8 @@
 //! * Execute: [`Server::execute`], then drain [`Server::poll_push`]. Where
 //!   clients may wait (`BLPOP`): [`Server::submit`], [`Server::poll_reply`],
 //!   [`Server::deadline_us`], [`Server::time_out`].
-//! * Faults: [`Server::disconnect`], [`Server::flush_scripts`], [`Server::restart`].
+//! * Faults: [`Server::disconnect`], [`Server::flush_scripts`], [`Server::restart`],
+//!   [`Server::evict`].
 //! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
 
 mod command;
@@ -24,6 +25,7 @@ mod hash;
 mod identity;
 mod keyspace;
 mod lua;
+mod memory;
 mod number;
 mod session;
 mod value;
@@ -44,6 +46,8 @@ use command::{Arg, Fail, Run};
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
+use memory::Limits;
+pub use memory::Policy;
 use session::{Session, Subscriptions};
 pub use value::{
     Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
@@ -89,7 +93,10 @@ struct State {
     scripts: Rc<BTreeMap<Sha, Bytes>>,
     replies: Replies,
     undeclared: Vec<Undeclared>,
+    limits: Limits,
     commands: u64,
+    /// Keys thrown away for want of memory.
+    evicted: u64,
     /// How often the process has started.
     starts: u32,
 }
@@ -180,6 +187,11 @@ impl Server {
         self.state.now_us = now_us;
         self.state.db.now_ms = (now_us / 1000) as i64;
         self.state.commands += 1;
+        if self.state.limits.bytes > 0
+            && let Some(refused) = self.refuse_growth(session, &command.args)
+        {
+            return refused.reply();
+        }
         let sessions = &self.state.sessions;
         let db = sessions.get(&session).map_or(0, |session| session.db);
         self.state.select(db);
@@ -286,6 +298,7 @@ impl Server {
             db,
             others,
             version: state.version,
+            limits: state.limits,
             starts: state.starts + 1,
             undeclared: std::mem::take(&mut state.undeclared),
             ..State::default()
@@ -343,6 +356,9 @@ impl Server {
         state.subscriptions.hash(hasher);
         state.waiting.hash(hasher);
         state.starts.hash(hasher);
+        if state.limits != Limits::default() {
+            state.limits.hash(hasher);
+        }
     }
 }
 
@@ -402,6 +418,14 @@ impl Store for Server {
 
     fn restart(&mut self, keep_data: bool) {
         Self::restart(self, keep_data);
+    }
+
+    fn evictable(&self, now_us: u64) -> Vec<Bytes> {
+        Self::evictable(self, now_us)
+    }
+
+    fn evict(&mut self, key: &[u8]) {
+        Self::evict(self, key);
     }
 
     fn digest(&self) -> u64 {

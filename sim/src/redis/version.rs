@@ -50,6 +50,8 @@ since! {
     reads_waiting_in_scripts V8_2;
     /// `XREAD` takes `+` for the last entry there is.
     reads_last V8_2;
+    /// While memory is short, transactions take commands that need none.
+    queues_when_short V8_2;
 }
 
 impl Version {

@@ -270,7 +270,7 @@ impl Server {
             self.state.select(db);
             for number in numbers {
                 let wants = self.state.waiting.waiters.get(&number).map(|w| w.wants);
-                let value = self.state.db.entry(&key).map(|entry| &entry.value);
+                let value = self.state.db.peek(&key).map(|entry| &entry.value);
                 if wants.is_some_and(|wants| wants.met_by(value)) {
                     self.retry(engine, number);
                 }

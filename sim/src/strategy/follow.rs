@@ -78,7 +78,8 @@ impl Decision {
             | Kind::ServerRestart
             | Kind::ServerWipe
             | Kind::ServerFailover
-            | Kind::ServerErrors => {
+            | Kind::ServerErrors
+            | Kind::Eviction => {
                 if label.host == Label::SERVER {
                     Role::Fault
                 } else {

@@ -42,11 +42,13 @@ pub enum FaultKind {
     /// The server answers commands with an error for a while: it is read-only,
     /// out of memory, busy, cut off from its replicas or its cluster …
     ServerErrors,
+    /// Memory is short, and the server throws a key away, if its policy lets it.
+    Eviction,
 }
 
 impl FaultKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// All kinds, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -63,6 +65,7 @@ impl FaultKind {
         Self::ServerWipe,
         Self::ServerFailover,
         Self::ServerErrors,
+        Self::Eviction,
     ];
 
     /// Its name in reports.
@@ -82,6 +85,7 @@ impl FaultKind {
             Self::ServerWipe => "server_wipe",
             Self::ServerFailover => "server_failover",
             Self::ServerErrors => "server_errors",
+            Self::Eviction => "eviction",
         }
     }
 
@@ -102,6 +106,7 @@ impl FaultKind {
             Self::ServerWipe => Kind::ServerWipe,
             Self::ServerFailover => Kind::ServerFailover,
             Self::ServerErrors => Kind::ServerErrors,
+            Self::Eviction => Kind::Eviction,
         }
     }
 }

@@ -227,4 +227,9 @@ pub enum Happening {
     },
     /// The time of faults is over, and everything has healed.
     Healed,
+    /// Fault: the server threw a key away, for want of memory.
+    Evicted {
+        /// Which.
+        key: Bytes,
+    },
 }

@@ -122,6 +122,7 @@ impl<P: Program, S: Store> World<P, S> {
                 self.stop_server(kind, chooser);
             }
             FaultKind::ServerErrors => self.refuse_commands(chooser),
+            FaultKind::Eviction => self.evict(chooser),
         }
         if self.happenings.len() > before {
             self.fired[kind] += 1;
@@ -301,6 +302,20 @@ impl<P: Program, S: Store> World<P, S> {
         self.refusing = Some((refusal, until_ns));
         self.happenings
             .push(Happening::ServerRefuses { refusal, until_ns });
+    }
+
+    /// Which key goes is the server's choice, by the policy that it has, among
+    /// a few taken at random. So it may be any that the policy lets go.
+    fn evict(&mut self, chooser: &mut dyn Chooser) {
+        let keys = self.server.evictable(self.server_time_us());
+        if !self.server_up || keys.is_empty() {
+            return;
+        }
+        let what = self.fault_label(Kind::Eviction);
+        let which = chooser.draw(what, keys.len() as u64) as usize;
+        self.server.evict(&keys[which]);
+        let key = keys[which].clone();
+        self.happenings.push(Happening::Evicted { key });
     }
 
     /// The server is up again, and loads for a while.

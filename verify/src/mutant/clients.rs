@@ -1,4 +1,4 @@
-//! The real scripts, and a client or a configuration that is wrong.
+//! The real scripts, and a client, a configuration or a server that is wrong.
 
 use super::Mutant;
 use crate::subject::Kind;
@@ -104,6 +104,17 @@ pub(super) const ALL: &[Mutant] = &[
         &["R1.5"],
         client(Quirk::NoScriptMeansDenied),
     ),
+    Mutant::new(
+        "B42",
+        "on-a-server-that-evicts",
+        "the server's policy is `allkeys-lru`: when memory is short it throws away who is inside",
+        &["R1.1(b)"],
+        Kind::Slots(Variant {
+            evicts: true,
+            ..Variant::NONE
+        }),
+    )
+    .hard(),
     Mutant::new(
         "B44",
         "lost-means-no",

@@ -4,7 +4,7 @@ use sluice_core::script;
 use sluice_core::slots::{Config, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::choice::{Chooser, Kind, Label};
-use sluice_sim::redis::Server;
+use sluice_sim::redis::{Policy, Server};
 use sluice_sim::world::{Delays, FaultKind, Faults, HostSetup, Mode, PerFault, Setup, World};
 
 use super::operator::Operator;
@@ -57,10 +57,11 @@ impl Scenario {
         if let Some(config) = queries {
             gates.push((Level::Queries, gate(Level::Queries, config)));
         }
+        let evicts = gates.iter().any(|(_, gate)| gate.may_be_evicted());
         let faults = match self.load {
             Load::Swarm => {
                 let survives = gates.iter().all(|(_, gate)| gate.survives_failover());
-                swarm_faults(survives, &mut draw)
+                swarm_faults(survives, evicts, &mut draw)
             }
             Load::Proof { faults, .. } => Faults::new(faults, 600 * S),
             Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Race | Load::Rush => {
@@ -100,6 +101,9 @@ impl Scenario {
             });
         }
         let mut server = Server::new();
+        if evicts {
+            server.limit_memory(0, Policy::AllKeysLru);
+        }
         if let Load::Proof { .. } = self.load {
             for script in script::ALL {
                 server.remember_script(script.text.as_bytes());
@@ -227,14 +231,16 @@ impl Scenario {
     }
 }
 
-/// `survives`: the gates promise to survive failover.
-fn swarm_faults(survives: bool, draw: &mut Draw<'_>) -> Faults {
+/// `survives`: the gates promise to survive failover. `evicts`: the server may
+/// throw keys away; else it never does, and is asked for nothing.
+fn swarm_faults(survives: bool, evicts: bool, draw: &mut Draw<'_>) -> Faults {
     let mut weights = PerFault::default();
     for kind in FaultKind::ALL {
         // Swarm testing (Groce et al. 2012): leave some out altogether.
         weights[kind] = match kind {
             FaultKind::ServerFailover if !survives => 0,
-            FaultKind::ServerFailover | FaultKind::ServerErrors => {
+            FaultKind::Eviction if !evicts => 0,
+            FaultKind::ServerFailover | FaultKind::ServerErrors | FaultKind::Eviction => {
                 let aside = kind as u32;
                 match draw.aside(aside, 2) {
                     1 => 1 + draw.aside(aside + 100, 100) as u32,

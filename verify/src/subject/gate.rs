@@ -156,6 +156,12 @@ impl Gate {
         matches!(self, Self::Slots(gate) if gate.variant.guarded)
     }
 
+    /// Whether its server may throw its keys away, against all assumptions.
+    #[must_use]
+    pub fn may_be_evicted(&self) -> bool {
+        matches!(self, Self::Slots(gate) if gate.variant.evicts)
+    }
+
     /// Whether the store knows anything of this gate.
     #[must_use]
     pub const fn is_in_store(&self) -> bool {

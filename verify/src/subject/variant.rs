@@ -31,6 +31,9 @@ pub struct Variant {
     /// It says that it survives failover; and the scripts that are patched are
     /// those of a guarded gate.
     pub guarded: bool,
+    /// In the server: it may throw keys away when memory is short
+    /// (`allkeys-lru`), and sometimes does.
+    pub evicts: bool,
 }
 
 /// One passage of the scripts, replaced.
@@ -51,6 +54,7 @@ impl Variant {
         quirk: Quirk::None,
         config: &[],
         guarded: false,
+        evicts: false,
     };
     /// The gate as it is, [guarded](sluice_core::script::GateKeys::guarded).
     pub const GUARDED: Self = Self {

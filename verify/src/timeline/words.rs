@@ -145,6 +145,11 @@ impl Line {
                 )
             }
             Happening::ServerStarted { .. } => line(None, Mark::Server, "server up again".into()),
+            Happening::Evicted { key } => line(
+                None,
+                Mark::Server,
+                format!("server evicts {}", key.escape_ascii()),
+            ),
             Happening::Healed => line(None, Mark::Server, "faults are over".into()),
         }
     }

@@ -31,6 +31,7 @@ impl State {
         }
         self.selected = number;
         self.db.now_ms = (self.now_us / 1000) as i64;
+        self.db.count_use(self.limits.policy.counts_use());
     }
 
     /// Does something in another database.

@@ -37,10 +37,16 @@ pub(super) fn exists(state: &mut State, args: &[Arg]) -> Out {
     int(args[1..].iter().filter(|key| state.db.exists(key)).count())
 }
 
+/// `EXISTS`, and each is used.
+pub(super) fn touch(state: &mut State, args: &[Arg]) -> Out {
+    let keys = args[1..].iter();
+    int(keys.filter(|key| state.db.entry(key).is_some()).count())
+}
+
 pub(super) fn type_of(state: &mut State, args: &[Arg]) -> Out {
     let name = state
         .db
-        .entry(&args[1])
+        .peek(&args[1])
         .map_or("none", |e| e.value.type_name());
     Ok(Reply::Status(Bytes::from(name.as_bytes())))
 }
@@ -126,7 +132,7 @@ pub(super) fn pexpiretime(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn lifetime(state: &mut State, key: &Arg, of: impl Fn(i64) -> i64) -> Out {
-    Ok(Reply::Int(match state.db.entry(key) {
+    Ok(Reply::Int(match state.db.peek(key) {
         None => -2,
         Some(entry) => entry.expires.map_or(-1, of),
     }))

@@ -8,11 +8,13 @@
 mod bitfield;
 mod bits;
 mod blocking;
+mod config;
 mod databases;
 mod hashes;
 mod keys;
 mod lcs;
 mod lists;
+mod memory;
 mod object;
 mod pubsub;
 mod scripts;

@@ -2,7 +2,8 @@
 //!
 //! Redis's encodings depend on a value's past too (a hash that was large stays
 //! a table). Here they follow from content and version alone, so that equal
-//! states answer alike. Nor does anybody count accesses: nothing is ever idle.
+//! states answer alike. Accesses are counted only while the policy of eviction
+//! asks for it ([`crate::redis::memory`]); else nothing is ever idle.
 
 use sluice_core::redis::{Bytes, Reply};
 
@@ -88,14 +89,22 @@ pub(super) fn object(state: &mut State, args: &[Arg]) -> Out {
     if args.len() != 3 {
         return Err(Fail::arity(&format!("object|{name}")));
     }
-    let version = state.version;
-    let Some(entry) = state.db.entry(&args[2]) else {
+    let (version, policy) = (state.version, state.limits.policy);
+    let now_ms = state.db.now_ms;
+    let Some(entry) = state.db.peek(&args[2]) else {
         return Ok(Reply::Nil);
     };
     Ok(match name {
         "encoding" => Reply::bulk(encoding(&entry.value, version)),
-        "idletime" => Reply::Int(0),
         "refcount" => Reply::Int(1),
+        "idletime" if policy.counts_frequency() => {
+            return Err(Fail::fixed(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
+        "idletime" if policy.counts_use() => Reply::Int(entry.used.idle_ms(now_ms) / 1000),
+        "idletime" => Reply::Int(0),
+        _ if policy.counts_frequency() => Reply::Int(i64::from(entry.used.frequency(now_ms))),
         _ => {
             return Err(Fail::fixed(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",

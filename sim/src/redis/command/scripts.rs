@@ -47,12 +47,14 @@ fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -
     let told = Script::read(&args[1])?;
     let script = engine.compile(&sha, told.body)?;
     remember(server, sha, &args[1]);
-    let read_only = told.read_only(read_only)?;
+    let short = server.state.limits.short;
+    let read_only = told.read_only(read_only, short)?;
     let job = Job {
         sha,
         keys,
         argv,
         read_only,
+        may_grow: !short || told.allow_oom,
     };
     engine.run(&mut server.state, script, &job)
 }
@@ -63,12 +65,14 @@ fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) ->
     let source = server.state.scripts.get(&sha).ok_or(NO_SCRIPT)?;
     let told = Script::read(source)?;
     let script = engine.compile(&sha, told.body)?;
-    let read_only = told.read_only(read_only)?;
+    let short = server.state.limits.short;
+    let read_only = told.read_only(read_only, short)?;
     let job = Job {
         sha,
         keys,
         argv,
         read_only,
+        may_grow: !short || told.allow_oom,
     };
     engine.run(&mut server.state, script, &job)
 }

@@ -1,5 +1,7 @@
 //! The server itself, and the connection.
 
+use std::fmt;
+
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, int, table};
@@ -26,21 +28,51 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
     ]))
 }
 
-pub(super) fn info(state: &mut State, _: &[Arg]) -> Out {
-    let mut text = format!(
-        "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\nrun_id:{:040x}\r\n\r\n\
-         # Stats\r\ntotal_commands_processed:{}\r\n\r\n\
-         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
-         # Keyspace\r\n",
-        state.version.text(),
-        // Another one at each start; the first is not all zeros.
-        u64::from(state.starts) + 1,
-        state.commands,
-    );
-    for (number, keys) in super::databases::sizes(state) {
-        text.push_str(&format!("db{number}:keys={keys}\r\n"));
+pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
+    let named = |name: &str| args[1..].iter().any(|arg| arg.is(name));
+    let all = args.len() == 1 || ["default", "all", "everything"].into_iter().any(named);
+    let mut text = String::new();
+    for name in ["Server", "Memory", "Stats", "Replication", "Keyspace"] {
+        if all || named(name) {
+            let gap = if text.is_empty() { "" } else { "\r\n" };
+            text.push_str(&format!("{gap}# {name}\r\n"));
+            section(state, name, &mut text);
+        }
     }
     Ok(Reply::bulk(text))
+}
+
+fn section(state: &mut State, name: &str, text: &mut String) {
+    let mut line = |name: &str, value: &dyn fmt::Display| {
+        text.push_str(&format!("{name}:{value}\r\n"));
+    };
+    match name {
+        "Server" => {
+            line("redis_version", &state.version.text());
+            line("redis_mode", &"standalone");
+            // Another one at each start; the first is not all zeros.
+            let run = u64::from(state.starts) + 1;
+            line("run_id", &format_args!("{run:040x}"));
+        }
+        "Memory" => {
+            line("used_memory", &state.used_memory());
+            line("maxmemory", &state.limits.bytes);
+            line("maxmemory_policy", &state.limits.policy.name());
+        }
+        "Stats" => {
+            line("total_commands_processed", &state.commands);
+            line("evicted_keys", &state.evicted);
+        }
+        "Replication" => {
+            line("role", &"master");
+            line("connected_slaves", &0);
+        }
+        _ => {
+            for (number, keys) in super::databases::sizes(state) {
+                line(&format!("db{number}"), &format_args!("keys={keys}"));
+            }
+        }
+    }
 }
 
 pub(super) fn quit(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
@@ -142,35 +174,6 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
         .into_iter()
         .flat_map(|(name, value)| [Reply::bulk(name), value]);
     Ok(Reply::Array(flat.collect()))
-}
-
-/// The parameters that clients and suites ask for.
-const CONFIG: &[(&str, &str)] = &[
-    ("appendonly", "no"),
-    ("databases", "16"),
-    ("maxmemory", "0"),
-    ("maxmemory-policy", "noeviction"),
-    ("notify-keyspace-events", ""),
-    ("proto-max-bulk-len", "536870912"),
-    ("save", ""),
-];
-
-pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    if args[1].is("GET") && args.len() >= 3 {
-        let wanted = |name: &str| {
-            args[2..]
-                .iter()
-                .any(|pattern| super::keys::glob(&pattern.to_ascii_lowercase(), name.as_bytes()))
-        };
-        let found = CONFIG.iter().filter(|(name, _)| wanted(name));
-        let flat = found.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]);
-        return Ok(Reply::Array(flat.collect()));
-    }
-    if args[1].is("RESETSTAT") && args.len() == 2 {
-        server.state.commands = 0;
-        return Ok(server.state.replies.ok());
-    }
-    Err(Fail::subcommand(&args[1], "CONFIG"))
 }
 
 pub(super) fn command(_: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {

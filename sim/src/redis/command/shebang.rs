@@ -2,9 +2,10 @@
 //! `#!lua flags=no-writes,allow-oom`.
 
 use super::{Arg, Fail};
+use crate::redis::memory::OUT_OF_MEMORY;
 
-/// What scripts may say of themselves. Only the first makes a difference here:
-/// there is no memory limit, no replica and no cluster.
+/// What scripts may say of themselves. Only the first two make a difference
+/// here: there is no replica and no cluster.
 const FLAGS: [&[u8]; 5] = [
     b"no-writes",
     b"allow-oom",
@@ -23,6 +24,8 @@ pub(super) struct Script<'a> {
     pub(super) declared: bool,
     /// It promises to change nothing.
     pub(super) no_writes: bool,
+    /// It may write though memory is short.
+    pub(super) allow_oom: bool,
 }
 
 impl<'a> Script<'a> {
@@ -31,6 +34,7 @@ impl<'a> Script<'a> {
             body: text,
             declared: false,
             no_writes: false,
+            allow_oom: false,
         };
         if !text.starts_with(b"#!") {
             return Ok(script);
@@ -56,13 +60,18 @@ impl<'a> Script<'a> {
                     return Err(refused("Unexpected flag in script shebang: ", flag));
                 }
                 script.no_writes |= flag == FLAGS[0];
+                script.allow_oom |= flag == FLAGS[1];
             }
         }
         Ok(script)
     }
 
-    /// Whether it is to change nothing, called by the name that it was.
-    pub(super) fn read_only(&self, called_so: bool) -> Result<bool, Fail> {
+    /// Whether it is to change nothing, called by the name that it was; `short`:
+    /// there is no memory for one that would.
+    pub(super) fn read_only(&self, called_so: bool, short: bool) -> Result<bool, Fail> {
+        if short && self.declared && !self.no_writes && !self.allow_oom {
+            return Err(OUT_OF_MEMORY);
+        }
         if self.declared && called_so && !self.no_writes {
             return Err(Fail::fixed(
                 "ERR Can not execute a script with write flag using *_ro command.",

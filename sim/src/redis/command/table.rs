@@ -6,8 +6,9 @@ use sluice_core::redis::Reply;
 
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, bitfield, bits, blocking, databases, hashes, keys, lcs, lists, object, pubsub,
-    scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    Arg, Out, bitfield, bits, blocking, config, databases, hashes, keys, lcs, lists, memory,
+    object, pubsub, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops,
+    zsets,
 };
 
 /// Which arguments are keys.
@@ -92,6 +93,8 @@ pub(crate) struct Spec {
     arity: i32,
     /// Whether it may change keys.
     pub(crate) write: bool,
+    /// Whether it may need more memory (Redis calls it `denyoom`).
+    pub(crate) grows: bool,
     pub(crate) keys: Keys,
     pub(crate) run: Run,
 }
@@ -220,38 +223,40 @@ macro_rules! table {
         &[$(Spec {
             name: $name,
             arity: $arity,
-            write: table!(@ $write),
+            write: table!(@ $write).0,
+            grows: table!(@ $write).1,
             keys: $keys,
             run: Run::$kind($run),
         }),*]
     };
-    (@ w) => { true };
-    (@ r) => { false };
+    (@ g) => { (true, true) };
+    (@ w) => { (true, false) };
+    (@ r) => { (false, false) };
 }
 
-/// In the order of names.
+/// In the order of names. `r`: reads; `w`: writes; `g`: writes, and may grow.
 const TABLE: &[Spec] = table! {
-    Data "append" 3 w ONE strings::append;
+    Data "append" 3 g ONE strings::append;
     Data "bitcount" -2 r ONE bits::bitcount;
-    Data "bitfield" -2 w ONE bitfield::bitfield;
+    Data "bitfield" -2 g ONE bitfield::bitfield;
     Data "bitfield_ro" -2 r ONE bitfield::bitfield_ro;
-    Data "bitop" -4 w REST bits::bitop;
+    Data "bitop" -4 g REST bits::bitop;
     Data "bitpos" -3 r ONE bits::bitpos;
-    Data "blmove" 6 w TWO blocking::blmove;
+    Data "blmove" 6 g TWO blocking::blmove;
     Data "blmpop" -5 w TIMED blocking::blmpop;
     Data "blpop" -3 w ALL_BUT_LAST blocking::blpop;
     Data "brpop" -3 w ALL_BUT_LAST blocking::brpop;
-    Data "brpoplpush" 4 w TWO blocking::brpoplpush;
+    Data "brpoplpush" 4 g TWO blocking::brpoplpush;
     Data "bzmpop" -5 w TIMED blocking::bzmpop;
     Data "bzpopmax" -3 w ALL_BUT_LAST blocking::bzpopmax;
     Data "bzpopmin" -3 w ALL_BUT_LAST blocking::bzpopmin;
     Session "client" -2 r NO server::client;
     Session "command" -1 r NO server::command;
-    Session "config" -2 r NO server::config;
-    Data "copy" -3 w TWO databases::copy;
+    Session "config" -2 r NO config::config;
+    Data "copy" -3 g TWO databases::copy;
     Data "dbsize" 1 r NO keys::dbsize;
-    Data "decr" 2 w ONE strings::decr;
-    Data "decrby" 3 w ONE strings::decrby;
+    Data "decr" 2 g ONE strings::decr;
+    Data "decrby" 3 g ONE strings::decrby;
     Data "del" -2 w ALL keys::del;
     Session "discard" 1 r NO transactions::discard;
     Data "echo" 2 r NO server::echo;
@@ -271,47 +276,48 @@ const TABLE: &[Spec] = table! {
     Data "getdel" 2 w ONE strings::getdel;
     Data "getex" -2 w ONE strings::getex;
     Data "getrange" 4 r ONE strings::getrange;
-    Data "getset" 3 w ONE strings::getset;
+    Data "getset" 3 g ONE strings::getset;
     Data "hdel" -3 w ONE hashes::hdel;
     Session "hello" -1 r NO server::hello;
     Data "hexists" 3 r ONE hashes::hexists;
     Data "hget" 3 r ONE hashes::hget;
     Data "hgetall" 2 r ONE hashes::hgetall;
-    Data "hincrby" 4 w ONE hashes::hincrby;
-    Data "hincrbyfloat" 4 w ONE hashes::hincrbyfloat;
+    Data "hincrby" 4 g ONE hashes::hincrby;
+    Data "hincrbyfloat" 4 g ONE hashes::hincrbyfloat;
     Data "hkeys" 2 r ONE hashes::hkeys;
     Data "hlen" 2 r ONE hashes::hlen;
     Data "hmget" -3 r ONE hashes::hmget;
-    Data "hmset" -4 w ONE hashes::hmset;
+    Data "hmset" -4 g ONE hashes::hmset;
     Data "hrandfield" -2 r ONE hashes::hrandfield;
     Data "hscan" -3 r ONE hashes::hscan;
-    Data "hset" -4 w ONE hashes::hset;
-    Data "hsetnx" 4 w ONE hashes::hsetnx;
+    Data "hset" -4 g ONE hashes::hset;
+    Data "hsetnx" 4 g ONE hashes::hsetnx;
     Data "hstrlen" 3 r ONE hashes::hstrlen;
     Data "hvals" 2 r ONE hashes::hvals;
-    Data "incr" 2 w ONE strings::incr;
-    Data "incrby" 3 w ONE strings::incrby;
-    Data "incrbyfloat" 3 w ONE strings::incrbyfloat;
+    Data "incr" 2 g ONE strings::incr;
+    Data "incrby" 3 g ONE strings::incrby;
+    Data "incrbyfloat" 3 g ONE strings::incrbyfloat;
     Data "info" -1 r NO server::info;
     Data "keys" 2 r NO keys::keys;
     Data "lcs" -3 r TWO lcs::lcs;
     Data "lindex" 3 r ONE lists::lindex;
-    Data "linsert" 5 w ONE lists::linsert;
+    Data "linsert" 5 g ONE lists::linsert;
     Data "llen" 2 r ONE lists::llen;
-    Data "lmove" 5 w TWO lists::lmove;
+    Data "lmove" 5 g TWO lists::lmove;
     Data "lmpop" -4 w COUNTED lists::lmpop;
     Data "lpop" -2 w ONE lists::lpop;
     Data "lpos" -3 r ONE lists::lpos;
-    Data "lpush" -3 w ONE lists::lpush;
-    Data "lpushx" -3 w ONE lists::lpushx;
+    Data "lpush" -3 g ONE lists::lpush;
+    Data "lpushx" -3 g ONE lists::lpushx;
     Data "lrange" 4 r ONE lists::lrange;
     Data "lrem" 4 w ONE lists::lrem;
-    Data "lset" 4 w ONE lists::lset;
+    Data "lset" 4 g ONE lists::lset;
     Data "ltrim" 4 w ONE lists::ltrim;
+    Data "memory" -2 r SECOND memory::memory;
     Data "mget" -2 r ALL strings::mget;
     Data "move" 3 w ONE databases::move_key;
-    Data "mset" -3 w PAIRS strings::mset;
-    Data "msetnx" -3 w PAIRS strings::msetnx;
+    Data "mset" -3 g PAIRS strings::mset;
+    Data "msetnx" -3 g PAIRS strings::msetnx;
     Session "multi" 1 r NO transactions::multi;
     Data "object" -2 r SECOND object::object;
     Data "persist" 2 w ONE keys::persist;
@@ -319,7 +325,7 @@ const TABLE: &[Spec] = table! {
     Data "pexpireat" -3 w ONE keys::pexpireat;
     Data "pexpiretime" 2 r ONE keys::pexpiretime;
     Data "ping" -1 r NO server::ping;
-    Data "psetex" 4 w ONE strings::psetex;
+    Data "psetex" 4 g ONE strings::psetex;
     Session "psubscribe" -2 r NO pubsub::psubscribe;
     Data "pttl" 2 r ONE keys::pttl;
     Data "publish" 3 r NO pubsub::publish;
@@ -331,29 +337,29 @@ const TABLE: &[Spec] = table! {
     Data "renamenx" 3 w TWO keys::renamenx;
     Session "reset" 1 r NO server::reset;
     Data "rpop" -2 w ONE lists::rpop;
-    Data "rpoplpush" 3 w TWO lists::rpoplpush;
-    Data "rpush" -3 w ONE lists::rpush;
-    Data "rpushx" -3 w ONE lists::rpushx;
-    Data "sadd" -3 w ONE sets::sadd;
+    Data "rpoplpush" 3 g TWO lists::rpoplpush;
+    Data "rpush" -3 g ONE lists::rpush;
+    Data "rpushx" -3 g ONE lists::rpushx;
+    Data "sadd" -3 g ONE sets::sadd;
     Data "scan" -2 r NO keys::scan;
     Data "scard" 2 r ONE sets::scard;
     Session "script" -2 r NO scripts::script;
     Data "sdiff" -2 r ALL sets::sdiff;
-    Data "sdiffstore" -3 w ALL sets::sdiffstore;
+    Data "sdiffstore" -3 g ALL sets::sdiffstore;
     Data "select" 2 r NO databases::select;
-    Data "set" -3 w ONE strings::set;
-    Data "setbit" 4 w ONE bits::setbit;
-    Data "setex" 4 w ONE strings::setex;
-    Data "setnx" 3 w ONE strings::setnx;
-    Data "setrange" 4 w ONE strings::setrange;
+    Data "set" -3 g ONE strings::set;
+    Data "setbit" 4 g ONE bits::setbit;
+    Data "setex" 4 g ONE strings::setex;
+    Data "setnx" 3 g ONE strings::setnx;
+    Data "setrange" 4 g ONE strings::setrange;
     Data "sinter" -2 r ALL sets::sinter;
     Data "sintercard" -3 r COUNTED sets::sintercard;
-    Data "sinterstore" -3 w ALL sets::sinterstore;
+    Data "sinterstore" -3 g ALL sets::sinterstore;
     Data "sismember" 3 r ONE sets::sismember;
     Data "smembers" 2 r ONE sets::smembers;
     Data "smismember" -3 r ONE sets::smismember;
     Data "smove" 4 w TWO sets::smove;
-    Data "sort" -2 w SORTED sort::sort;
+    Data "sort" -2 g SORTED sort::sort;
     Data "sort_ro" -2 r SORTED sort::sort_ro;
     Data "spop" -2 w ONE sets::spop;
     Data "srandmember" -2 r ONE sets::srandmember;
@@ -363,10 +369,10 @@ const TABLE: &[Spec] = table! {
     Session "subscribe" -2 r NO pubsub::subscribe;
     Data "substr" 4 r ONE strings::getrange;
     Data "sunion" -2 r ALL sets::sunion;
-    Data "sunionstore" -3 w ALL sets::sunionstore;
+    Data "sunionstore" -3 g ALL sets::sunionstore;
     Data "swapdb" 3 w NO databases::swapdb;
     Data "time" 1 r NO server::time;
-    Data "touch" -2 r ALL keys::exists;
+    Data "touch" -2 r ALL keys::touch;
     Data "ttl" 2 r ONE keys::ttl;
     Data "type" 2 r ONE keys::type_of;
     Data "unlink" -2 w ALL keys::del;
@@ -375,7 +381,7 @@ const TABLE: &[Spec] = table! {
     Data "wait" 3 r NO blocking::wait;
     Session "watch" -2 r NO transactions::watch;
     Data "xack" -4 w ONE streams::xack;
-    Data "xadd" -5 w ONE streams::xadd;
+    Data "xadd" -5 g ONE streams::xadd;
     Data "xautoclaim" -6 w ONE streams::xautoclaim;
     Data "xclaim" -6 w ONE streams::xclaim;
     Data "xdel" -3 w ONE streams::xdel;
@@ -387,17 +393,17 @@ const TABLE: &[Spec] = table! {
     Data "xread" -4 r STREAMS streams::xread;
     Data "xreadgroup" -7 w STREAMS streams::xreadgroup;
     Data "xrevrange" -4 r ONE streams::xrevrange;
-    Data "xsetid" -3 w ONE streams::xsetid;
+    Data "xsetid" -3 g ONE streams::xsetid;
     Data "xtrim" -4 w ONE streams::xtrim;
-    Data "zadd" -4 w ONE zsets::zadd;
+    Data "zadd" -4 g ONE zsets::zadd;
     Data "zcard" 2 r ONE zsets::zcard;
     Data "zcount" 4 r ONE zranges::zcount;
     Data "zdiff" -3 r COUNTED zsetops::zdiff;
-    Data "zdiffstore" -4 w STORED zsetops::zdiffstore;
-    Data "zincrby" 4 w ONE zsets::zincrby;
+    Data "zdiffstore" -4 g STORED zsetops::zdiffstore;
+    Data "zincrby" 4 g ONE zsets::zincrby;
     Data "zinter" -3 r COUNTED zsetops::zinter;
     Data "zintercard" -3 r COUNTED zsetops::zintercard;
-    Data "zinterstore" -4 w STORED zsetops::zinterstore;
+    Data "zinterstore" -4 g STORED zsetops::zinterstore;
     Data "zlexcount" 4 r ONE zranges::zlexcount;
     Data "zmpop" -4 w COUNTED zsets::zmpop;
     Data "zmscore" -3 r ONE zsets::zmscore;
@@ -407,7 +413,7 @@ const TABLE: &[Spec] = table! {
     Data "zrange" -4 r ONE zranges::zrange;
     Data "zrangebylex" -4 r ONE zranges::zrangebylex;
     Data "zrangebyscore" -4 r ONE zranges::zrangebyscore;
-    Data "zrangestore" -5 w TWO zranges::zrangestore;
+    Data "zrangestore" -5 g TWO zranges::zrangestore;
     Data "zrank" -3 r ONE zsets::zrank;
     Data "zrem" -3 w ONE zsets::zrem;
     Data "zremrangebylex" 4 w ONE zranges::zremrangebylex;
@@ -420,7 +426,7 @@ const TABLE: &[Spec] = table! {
     Data "zscan" -3 r ONE keys::zscan;
     Data "zscore" 3 r ONE zsets::zscore;
     Data "zunion" -3 r COUNTED zsetops::zunion;
-    Data "zunionstore" -4 w STORED zsetops::zunionstore;
+    Data "zunionstore" -4 g STORED zsetops::zunionstore;
 };
 
 #[cfg(test)]

@@ -46,7 +46,10 @@ pub(super) fn discard(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg])
 
 impl Server {
     /// Closes the transaction; its commands, and whether one was refused.
-    fn end_transaction(&mut self, id: SessionId) -> (Vec<sluice_core::redis::Command>, bool) {
+    pub(in crate::redis) fn end_transaction(
+        &mut self,
+        id: SessionId,
+    ) -> (Vec<sluice_core::redis::Command>, bool) {
         self.edit_session(id, |session| {
             let queue = session.queue.take().unwrap_or_default();
             (queue, std::mem::take(&mut session.broken))

@@ -8,6 +8,7 @@ use super::random::Random;
 use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
 use super::{Job, convert, sha1_hex};
 use crate::redis::command::{self, Arg, Fail, Run, Spec};
+use crate::redis::memory::OUT_OF_MEMORY;
 use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version, number};
 
 /// The script that is running, and the server it was lent.
@@ -16,6 +17,8 @@ pub(super) struct Running {
     sha: Option<Sha>,
     keys: Vec<Bytes>,
     read_only: bool,
+    /// There is memory, or it may go on, for it has written.
+    may_grow: bool,
     /// Objects that were turned into text, in order.
     names: u32,
     /// Instructions executed.
@@ -35,6 +38,7 @@ impl Default for Running {
             sha: None,
             keys: Vec::new(),
             read_only: false,
+            may_grow: true,
             names: 0,
             spent: 0,
             reply: Reply::Nil,
@@ -52,6 +56,7 @@ impl Running {
         self.keys.clear();
         self.keys.extend(job.keys.iter().map(Arg::shared));
         self.read_only = job.read_only;
+        self.may_grow = job.may_grow;
         self.names = 0;
         self.spent = 0;
     }
@@ -87,6 +92,12 @@ impl Running {
         }
         if let Some(refused) = refuse_to_wait(spec.name, args, self.state.version) {
             return refused;
+        }
+        if spec.write {
+            if spec.grows && !self.may_grow {
+                return Err(OUT_OF_MEMORY);
+            }
+            self.may_grow = true;
         }
         self.check_keys(spec, args);
         Ok(run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()))

@@ -65,6 +65,8 @@ pub(super) struct Job<'a> {
     pub(super) keys: &'a [Arg<'a>],
     pub(super) argv: &'a [Arg<'a>],
     pub(super) read_only: bool,
+    /// Not while memory is short.
+    pub(super) may_grow: bool,
 }
 
 /// A script that is ready to run.

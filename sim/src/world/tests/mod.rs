@@ -89,6 +89,15 @@ impl Store for Tiny {
         }
     }
 
+    fn evictable(&self, _: u64) -> Vec<Bytes> {
+        let words = self.list.iter();
+        words.map(|word| Bytes::from(word.as_bytes())).collect()
+    }
+
+    fn evict(&mut self, key: &[u8]) {
+        self.list.retain(|word| word.as_bytes() != key);
+    }
+
     fn digest(&self) -> u64 {
         Digest::of(self)
     }

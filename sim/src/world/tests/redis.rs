@@ -1,7 +1,7 @@
 //! The world and the simulated Redis, together.
 
 use super::*;
-use crate::redis::{Engine, Server};
+use crate::redis::{Engine, Policy, Server};
 use crate::strategy::Random;
 
 #[test]
@@ -91,4 +91,38 @@ fn who_waits_is_served_or_sent_away_by_the_servers_clock() {
     let (served, late) = (served.unwrap_or(0), late.unwrap_or(0));
     assert!((2_000 * MS..2_010 * MS).contains(&served), "{served}");
     assert!((2_500 * MS..2_510 * MS).contains(&late), "{late}");
+}
+
+/// Memory is short: a server that may throw nothing away does not, one that may
+/// throws away whichever key it is told to.
+#[test]
+fn an_eviction_strikes_what_the_policy_lets_go() {
+    let program = Puppet::default()
+        .at(1_000 * MS, 0, command(1, &["MSET", "a", "1", "b", "2"]))
+        .at(2_000 * MS, 0, command(2, &["EXISTS", "a"]))
+        .at(3_000 * MS, 0, command(3, &["EXISTS", "b"]));
+    let engine = Engine::new();
+    for (policy, gone) in [(Policy::NoEviction, None), (Policy::AllKeysLru, Some("b"))] {
+        let mut server = Server::new();
+        server.limit_memory(0, policy);
+        let mut world: World<Puppet> = World::new(Setup {
+            hosts: vec![HostSetup::new(program.clone())],
+            server,
+            mode: Mode::Timed(Delays::LOCAL),
+            faults: Faults::NONE,
+            epoch_us: 1_700_000_000_000_000,
+        });
+        let mut wish = Wish::default();
+        while world.now() < 1_500 * MS {
+            world.step(&engine, &mut wish).expect("more is to come");
+        }
+        world.happenings.clear();
+        world.fire(FaultKind::Eviction, &mut Wish::drawing(&[1]));
+        let key = |key: &str| Bytes::from(key.as_bytes());
+        let expected = gone.map(|gone| Happening::Evicted { key: key(gone) });
+        assert_eq!(world.happenings(), Vec::from_iter(expected));
+        while world.step(&engine, &mut wish).is_some() {}
+        let left = i64::from(gone.is_none());
+        assert_eq!(world.program(0).news()[1..], [reply(2, 1), reply(3, left)]);
+    }
 }

@@ -1,0 +1,183 @@
+//! `CONFIG`: what can be asked, and the little that can be set.
+
+use sluice_core::redis::Reply;
+
+use super::{Arg, Fail, Out};
+use crate::redis::lua::Engine;
+use crate::redis::memory::Policy;
+use crate::redis::{Server, SessionId, State};
+
+/// What clients and suites ask for, and cannot change.
+const FIXED: &[(&str, &str)] = &[
+    ("appendonly", "no"),
+    ("databases", "16"),
+    ("notify-keyspace-events", ""),
+    ("proto-max-bulk-len", "536870912"),
+    ("save", ""),
+];
+
+/// Every parameter with its value, in the order of names.
+fn parameters(state: &State) -> Vec<(&'static str, String)> {
+    let fixed = FIXED.iter();
+    let mut all: Vec<_> = fixed
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
+    all.push(("maxmemory", state.limits.bytes.to_string()));
+    all.push(("maxmemory-policy", state.limits.policy.name().to_owned()));
+    all.sort_unstable();
+    all
+}
+
+pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    let word = &args[1];
+    for (name, least) in [("get", 3), ("set", 4)] {
+        if word.is(name) && args.len() < least {
+            return Err(Fail::arity(&format!("config|{name}")));
+        }
+    }
+    if word.is("GET") {
+        let wanted = |name: &str| {
+            args[2..]
+                .iter()
+                .any(|pattern| super::keys::glob(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        };
+        let found = parameters(&server.state).into_iter();
+        let found = found.filter(|(name, _)| wanted(name));
+        let flat = found.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]);
+        return Ok(Reply::Array(flat.collect()));
+    }
+    if word.is("SET") {
+        if !args.len().is_multiple_of(2) {
+            return Err(Fail::arity("config|set"));
+        }
+        return set(server, &args[2..]);
+    }
+    if word.is("RESETSTAT") && args.len() == 2 {
+        (server.state.commands, server.state.evicted) = (0, 0);
+        return Ok(server.state.replies.ok());
+    }
+    Err(Fail::subcommand(word, "CONFIG"))
+}
+
+/// All of it, or nothing.
+fn set(server: &mut Server, pairs: &[Arg]) -> Out {
+    let mut limits = server.state.limits;
+    for (at, pair) in pairs.chunks_exact(2).enumerate() {
+        let (name, value) = (&pair[0], &pair[1]);
+        let known = parameters(&server.state);
+        let Some((known, now)) = known.into_iter().find(|(known, _)| name.is(known)) else {
+            let text = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+            return Err(Fail::new([&text[..], name, b"'"].concat()));
+        };
+        let failed = |why: &str| {
+            let argument = String::from_utf8_lossy(name);
+            Fail::new(format!(
+                "ERR CONFIG SET failed (possibly related to argument '{argument}') - {why}"
+            ))
+        };
+        if pairs[..2 * at]
+            .chunks_exact(2)
+            .any(|earlier| earlier[0].is(known))
+        {
+            return Err(failed("duplicate parameter"));
+        }
+        match known {
+            "maxmemory" => {
+                limits.bytes =
+                    memory(value).ok_or_else(|| failed("argument must be a memory value"))?;
+            }
+            "maxmemory-policy" => {
+                let policy = Policy::ALL
+                    .into_iter()
+                    .find(|policy| value.is(policy.name()));
+                let names = Policy::ALL.map(Policy::name).join(", ");
+                let choice = format!("argument(s) must be one of the following: {names}");
+                limits.policy = policy.ok_or_else(|| failed(&choice))?;
+            }
+            _ if **value == *now.as_bytes() => {}
+            _ => return Err(failed("can't set immutable config")),
+        }
+    }
+    server.state.limit(limits.bytes, limits.policy);
+    Ok(server.state.replies.ok())
+}
+
+/// `100`, `5kb`, `1G`.
+fn memory(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = text.split_at(digits);
+    let factor: u64 = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1_000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    let add = |sum: u64, digit: &u8| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    };
+    Some(digits.iter().fold(0, add).saturating_mul(factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::tests::Bench;
+
+    fn set(bench: &mut Bench, pairs: &[&str]) -> String {
+        bench.run_as(1, &[&["CONFIG", "SET"], pairs].concat())
+    }
+
+    /// The texts are those of Redis 7.0.15.
+    #[test]
+    fn memory_can_be_set_and_nothing_else() {
+        let mut bench = Bench::new();
+        for (said, meant) in [
+            ("1kb", 1024),
+            ("1K", 1000),
+            ("2Mb", 2 << 20),
+            ("5b", 5),
+            ("007", 7),
+        ] {
+            assert_eq!(set(&mut bench, &["MaxMemory", said]), "+OK");
+            let told = format!(r#"["maxmemory", "{meant}"]"#);
+            assert_eq!(bench.run("CONFIG GET maxmemory"), told);
+        }
+        assert_eq!(set(&mut bench, &["maxmemory", "0"]), "+OK");
+        let failed = |name: &str, why: &str| {
+            format!("-ERR CONFIG SET failed (possibly related to argument \\'{name}\\') - {why}")
+        };
+        let value = "argument must be a memory value";
+        for text in ["5%", " 5", "-1", "abc"] {
+            assert_eq!(
+                set(&mut bench, &["maxmemory", text]),
+                failed("maxmemory", value)
+            );
+        }
+        let one_of = "argument(s) must be one of the following: volatile-lru, volatile-lfu, \
+                      volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, \
+                      noeviction";
+        let both = ["maxmemory", "1kb", "maxmemory-policy", "x"];
+        assert_eq!(set(&mut bench, &both), failed("maxmemory-policy", one_of));
+        let twice = ["maxmemory", "1", "maxmemory", "2"];
+        assert_eq!(
+            set(&mut bench, &twice),
+            failed("maxmemory", "duplicate parameter")
+        );
+        assert_eq!(
+            bench.run("CONFIG GET maxmemory"),
+            r#"["maxmemory", "0"]"#,
+            "none of it"
+        );
+        let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - \\'nosuch\\'";
+        assert_eq!(set(&mut bench, &["nosuch", "1"]), unknown);
+        assert_eq!(set(&mut bench, &["appendonly", "no"]), "+OK");
+        let immutable = failed("databases", r"can\'t set immutable config");
+        assert_eq!(set(&mut bench, &["databases", "4"]), immutable);
+        let arity = "-ERR wrong number of arguments for \\'config|set\\' command";
+        assert_eq!(set(&mut bench, &["maxmemory"]), arity);
+    }
+}
