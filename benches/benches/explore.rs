@@ -30,6 +30,10 @@ use verify::scenario::Scenario;
 use verify::strategy::Strategy;
 use verify::subject;
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CAP: usize = 20;
 const CLIENTS: usize = 21;
 /// Schedules of one call of shuttle, which sets up its threads' stacks once.

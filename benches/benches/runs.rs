@@ -10,6 +10,10 @@ use verify::run::Run;
 use verify::scenario::Scenario;
 use verify::subject;
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn runs(c: &mut Criterion) {
     let slots = subject::by_name("slots").expect("it is known");
     let mut group = c.benchmark_group("run");

@@ -173,17 +173,44 @@ pub fn key_bit(key: &[u8]) -> u64 {
     1 << (Digest::of(key) >> 58)
 }
 
+/// The events that may be next, never none. What they are called and touch is
+/// made when a strategy asks: a walk at random wants to know neither.
+pub trait Events {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// What one is called.
+    fn label(&self, at: usize) -> Label;
+
+    /// What one touches, for strategies that care which events commute.
+    fn touch(&self, at: usize) -> Touch;
+}
+
+/// Events whose labels are known.
+impl<F: Fn(usize) -> Touch> Events for (&[Label], F) {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, at: usize) -> Label {
+        self.0[at]
+    }
+
+    fn touch(&self, at: usize) -> Touch {
+        self.1(at)
+    }
+}
+
 /// Answers every non-deterministic choice of a run.
 pub trait Chooser {
     /// Picks one of `options` (never empty) by index: an order of events.
     fn pick(&mut self, options: &[Label]) -> usize;
 
-    /// The same for the next event of a world; `touch` tells what an option
-    /// touches, for strategies that care which events commute. In adversarial
-    /// running every event is asked for, also when there is only one.
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        let _ = touch;
-        self.pick(options)
+    /// The same for the next event of a world. In adversarial running every
+    /// event is asked for, also when there is only one.
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        let labels: Vec<Label> = (0..events.count()).map(|at| events.label(at)).collect();
+        self.pick(&labels)
     }
 
     /// Draws a number from `0..bound` (`bound` ≥ 1) for a magnitude or a chance.
@@ -215,8 +242,8 @@ impl<C: Chooser + ?Sized> Chooser for Box<C> {
         (**self).pick(options)
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        (**self).pick_event(options, touch)
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        (**self).pick_event(events)
     }
 
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
@@ -237,8 +264,8 @@ impl<C: Chooser + ?Sized> Chooser for &mut C {
         (**self).pick(options)
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        (**self).pick_event(options, touch)
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        (**self).pick_event(events)
     }
 
     fn draw(&mut self, what: Label, bound: u64) -> u64 {

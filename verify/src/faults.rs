@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use sluice_core::client::Event;
-use sluice_sim::choice::{Chooser, Kind, Label, Touch};
+use sluice_sim::choice::{Chooser, Events, Kind, Label};
 use sluice_sim::digest::Digest;
 use sluice_sim::dist::Dist;
 use sluice_sim::log::Decision;
@@ -241,8 +241,8 @@ impl Chooser for Without {
         self.log.pick(options)
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        self.log.pick_event(options, touch)
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        self.log.pick_event(events)
     }
 
     fn weigh(&mut self, options: &[Label], weights: &[u32]) -> usize {

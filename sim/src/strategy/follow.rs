@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::choice::{Chooser, Kind, Label, Touch};
+use crate::choice::{Chooser, Events, Kind, Label};
 use crate::dist::Dist;
 use crate::log::Decision;
 
@@ -193,9 +193,9 @@ impl Chooser for Follow {
         0
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        let named = (0..options.len())
-            .filter_map(|i| Some((*self.events.get(&options[i])?, i)))
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        let named = (0..events.count())
+            .filter_map(|i| Some((*self.events.get(&events.label(i))?, i)))
             .min();
         let picked = match named {
             Some((at, i)) => {
@@ -203,16 +203,17 @@ impl Chooser for Follow {
                 i
             }
             None => {
-                let timeless: Vec<usize> = (0..options.len())
-                    .filter(|i| !touch(*i).everything)
-                    .collect();
                 let last = self.last.map(|l| (l.host, l.actor));
-                let same = |i: &&usize| Some((options[**i].host, options[**i].actor)) == last;
-                let goes_on = timeless.iter().find(same).or(timeless.first());
-                goes_on.copied().unwrap_or(0)
+                let goes_on = |i: &usize| {
+                    let label = events.label(*i);
+                    Some((label.host, label.actor)) == last
+                };
+                let timeless = || (0..events.count()).filter(|i| !events.touch(*i).everything);
+                let same = timeless().find(goes_on);
+                same.or_else(|| timeless().next()).unwrap_or(0)
             }
         };
-        self.last = Some(options[picked]);
+        self.last = Some(events.label(picked));
         picked
     }
 
@@ -258,30 +259,29 @@ impl Chooser for Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::Touch;
 
     const fn event(kind: Kind, actor: u16, n: u32) -> Label {
         Label::new(kind, 0, actor, n)
     }
 
-    const LOCAL: &dyn Fn(usize) -> Touch = &|_| Touch {
-        host: None,
-        keys: 0,
-        writes: false,
-        everything: false,
-    };
+    /// Events that touch nothing.
+    fn local(labels: &[Label]) -> impl Events {
+        (labels, |_| Touch::default())
+    }
 
     #[test]
     fn named_events_come_first_and_then_nobody_is_preempted() {
         let (a, b) = (event(Kind::Execute, 0, 1), event(Kind::Execute, 1, 1));
         let next = event(Kind::Deliver, 1, 1);
         let mut follow = Follow::new(vec![Decision::Pick(b)]);
-        assert_eq!(follow.pick_event(&[a, b], LOCAL), 1);
-        assert_eq!(follow.pick_event(&[a, next], LOCAL), 1, "it goes on");
-        assert_eq!(follow.pick_event(&[a], LOCAL), 0);
+        assert_eq!(follow.pick_event(&local(&[a, b])), 1);
+        assert_eq!(follow.pick_event(&local(&[a, next])), 1, "it goes on");
+        assert_eq!(follow.pick_event(&local(&[a])), 0);
         assert_eq!(follow.unmet(), None);
         let leap = |i: usize| [Touch::EVERYTHING, Touch::default()][i];
         let mut empty = Follow::new(Vec::new());
-        assert_eq!(empty.pick_event(&[a, b], &leap), 1, "no time passes");
+        assert_eq!(empty.pick_event(&(&[a, b][..], leap)), 1, "no time passes");
     }
 
     #[test]
@@ -299,14 +299,14 @@ mod tests {
         let mut follow = Follow::new(log);
         let ask = |follow: &mut Follow| follow.weigh(&[none, crash(0)], &[9, 1]);
         assert_eq!(ask(&mut follow), 0);
-        follow.pick_event(&[a], LOCAL);
+        follow.pick_event(&local(&[a]));
         assert_eq!(ask(&mut follow), 1);
         let hosts = [Label::new(Kind::Crash, 2, 0, 0), victim(0)];
         assert_eq!(follow.pick(&hosts), 1, "by host, not by count");
         assert_eq!(follow.draw(victim(0), 100), 5);
         assert_eq!(follow.draw(victim(0), 100), 0);
         assert_eq!(ask(&mut follow), 0, "once");
-        follow.pick_event(&[b], LOCAL);
+        follow.pick_event(&local(&[b]));
         assert_eq!((ask(&mut follow), follow.unmet()), (0, None));
     }
 
@@ -314,7 +314,7 @@ mod tests {
     fn what_never_comes_up_is_unmet() {
         let (a, b) = (event(Kind::Execute, 0, 1), event(Kind::Execute, 1, 1));
         let mut follow = Follow::new(vec![Decision::Pick(a), Decision::Pick(b)]);
-        follow.pick_event(&[a], LOCAL);
+        follow.pick_event(&local(&[a]));
         assert_eq!(follow.unmet(), Some((1, Decision::Pick(b))));
     }
 }

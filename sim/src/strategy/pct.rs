@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::Random;
-use crate::choice::{Chooser, Kind, Label, Touch};
+use crate::choice::{Chooser, Events, Kind, Label};
 
 /// A lane: host, actor, and where in between.
 type Lane = (u16, u16, u8);
@@ -83,10 +83,10 @@ impl Chooser for Pct {
         self.random.pick(options)
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
         let mut best = (0, 0);
-        for (i, label) in options.iter().enumerate() {
-            let priority = self.priority(lane(label));
+        for i in 0..events.count() {
+            let priority = self.priority(lane(&events.label(i)));
             // Of two in one lane, the first.
             if priority > best.1 {
                 best = (i, priority);
@@ -95,9 +95,9 @@ impl Chooser for Pct {
         let picked = best.0;
         if self.changes.last().is_some_and(|at| *at <= self.step) {
             self.changes.pop();
-            self.fall(lane(&options[picked]));
-        } else if touch(picked).everything {
-            self.fall(lane(&options[picked]));
+            self.fall(lane(&events.label(picked)));
+        } else if events.touch(picked).everything {
+            self.fall(lane(&events.label(picked)));
         }
         self.step += 1;
         picked
@@ -111,6 +111,7 @@ impl Chooser for Pct {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::Touch;
 
     fn options() -> [Label; 3] {
         [0, 1, 2].map(|actor| Label::new(Kind::Execute, 0, actor, 1))
@@ -123,7 +124,7 @@ mod tests {
         let run = |seed, depth| {
             let mut pct = Pct::new(seed, depth, 20);
             let picks: Vec<usize> = (0..20)
-                .map(|_| pct.pick_event(&options(), &local))
+                .map(|_| pct.pick_event(&(&options()[..], local)))
                 .collect();
             picks
         };
@@ -142,7 +143,9 @@ mod tests {
     fn who_lets_time_pass_yields() {
         let mut pct = Pct::new(1, 1, 20);
         let leap = |_: usize| Touch::EVERYTHING;
-        let picks: Vec<usize> = (0..6).map(|_| pct.pick_event(&options(), &leap)).collect();
+        let picks: Vec<usize> = (0..6)
+            .map(|_| pct.pick_event(&(&options()[..], leap)))
+            .collect();
         let mut round = picks[..3].to_vec();
         round.sort_unstable();
         assert_eq!(round, [0, 1, 2]);

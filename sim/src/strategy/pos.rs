@@ -11,7 +11,7 @@
 //! them may write. Faults and magnitudes are drawn at random from the same seed.
 
 use super::Random;
-use crate::choice::{Chooser, Label, Touch};
+use crate::choice::{Chooser, Events, Label};
 
 /// The strategy. See the module.
 #[derive(Clone, Debug)]
@@ -37,16 +37,16 @@ impl Chooser for Pos {
         self.random.pick(options)
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
         // Events seldom leave the options but by happening, and then they count
         // as new when they are back: what is not enabled is forgotten.
-        let mut now = Vec::with_capacity(options.len());
+        let mut now = Vec::with_capacity(events.count());
         let mut at = 0;
-        for label in options {
+        for label in (0..events.count()).map(|i| events.label(i)) {
             // Options come in a stable order, so each is found near the last.
-            let ahead = self.known[at..].iter().position(|(l, _)| l == label);
+            let ahead = self.known[at..].iter().position(|(l, _)| *l == label);
             let found = ahead.map(|i| at + i);
-            let found = found.or_else(|| self.known[..at].iter().position(|(l, _)| l == label));
+            let found = found.or_else(|| self.known[..at].iter().position(|(l, _)| *l == label));
             let priority = match found {
                 Some(i) => {
                     at = i + 1;
@@ -54,14 +54,14 @@ impl Chooser for Pos {
                 }
                 None => self.random.bits(),
             };
-            now.push((*label, priority));
+            now.push((label, priority));
         }
         let picked = (0..now.len())
             .max_by_key(|i| now[*i].1)
             .expect("options are never empty");
-        let happened = touch(picked);
+        let happened = events.touch(picked);
         for (i, (_, priority)) in now.iter_mut().enumerate() {
-            if i != picked && touch(i).meets(&happened) {
+            if i != picked && events.touch(i).meets(&happened) {
                 *priority = self.random.bits();
             }
         }
@@ -78,7 +78,7 @@ impl Chooser for Pos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choice::Kind;
+    use crate::choice::{Kind, Touch};
 
     fn label(actor: u16) -> Label {
         Label::new(Kind::Execute, 0, actor, 1)
@@ -92,7 +92,7 @@ mod tests {
         for (touch, redraws) in [(&alone as &dyn Fn(usize) -> Touch, 0), (&racing, 3)] {
             let mut pos = Pos::new(5);
             let all = [0, 1, 2, 3].map(label);
-            let first = pos.pick_event(&all, touch);
+            let first = pos.pick_event(&(&all[..], touch));
             let left: Vec<Label> = all.iter().copied().filter(|l| *l != all[first]).collect();
             let mut twin = Random::new(5);
             let drawn: Vec<u64> = (0..4).map(|_| twin.bits()).collect();
@@ -124,7 +124,7 @@ mod tests {
                     options.push(label(0));
                 }
                 options.extend(&bystanders);
-                let picked = options[pos.pick_event(&options, &|i| key(&options[i]))];
+                let picked = options[pos.pick_event(&(&options[..], |i: usize| key(&options[i])))];
                 match picked.actor {
                     0 => {
                         reversed += 1;

@@ -1,6 +1,6 @@
 //! Every choice at random, from one seed.
 
-use crate::choice::{Chooser, Label};
+use crate::choice::{Chooser, Events, Label};
 
 /// Uniform random choices.
 ///
@@ -61,6 +61,13 @@ impl Random {
 impl Chooser for Random {
     fn pick(&mut self, options: &[Label]) -> usize {
         match options.len() {
+            1 => 0,
+            n => self.below(n as u64) as usize,
+        }
+    }
+
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        match events.count() {
             1 => 0,
             n => self.below(n as u64) as usize,
         }

@@ -1,6 +1,6 @@
 //! Any strategy, with its answers written down.
 
-use crate::choice::{Chooser, Label, Touch};
+use crate::choice::{Chooser, Events, Label};
 use crate::dist::Dist;
 use crate::log::Decision;
 
@@ -51,9 +51,9 @@ impl<C: Chooser> Chooser for Recorder<C> {
         picked
     }
 
-    fn pick_event(&mut self, options: &[Label], touch: &dyn Fn(usize) -> Touch) -> usize {
-        let picked = self.inner.pick_event(options, touch);
-        self.decisions.push(Decision::Pick(options[picked]));
+    fn pick_event(&mut self, events: &dyn Events) -> usize {
+        let picked = self.inner.pick_event(events);
+        self.decisions.push(Decision::Pick(events.label(picked)));
         picked
     }
 

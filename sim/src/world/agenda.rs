@@ -5,7 +5,9 @@
 //! Against a binary heap of events: no stale entries when a time changes,
 //! ties come out in the order of the sources without sorting, and a clone is
 //! one copy of flat memory. Changing a time is O(log n), finding the ties
-//! O(ties · log n).
+//! O(ties · log n). In adversarial running, where time stands still and
+//! everything that is due is asked for again and again, who is due is kept as a
+//! set of bits.
 
 /// The time of a source that has no event.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -16,6 +18,9 @@ pub(super) struct Agenda {
     /// Node 1 is the root; leaf i is node `leaves + i`.
     tree: Vec<u64>,
     leaves: usize,
+    /// A bit for each leaf: whether it is due at `watched`.
+    due: Vec<u64>,
+    watched: u64,
 }
 
 impl Agenda {
@@ -24,6 +29,8 @@ impl Agenda {
         Self {
             tree: vec![NEVER; 2 * leaves],
             leaves,
+            due: vec![0; leaves.div_ceil(64)],
+            watched: 0,
         }
     }
 
@@ -37,6 +44,7 @@ impl Agenda {
             return;
         }
         self.tree[at] = time;
+        self.mark(source);
         while at > 1 {
             at /= 2;
             let least = self.tree[2 * at].min(self.tree[2 * at + 1]);
@@ -63,10 +71,37 @@ impl Agenda {
         }
     }
 
-    /// Appends the sources due at `now`, in order. O(sources).
+    /// From now on keeps who is due at `now`.
+    pub(super) fn watch(&mut self, now: u64) {
+        if self.watched != now {
+            self.watched = now;
+            (0..self.leaves).for_each(|source| self.mark(source));
+        }
+    }
+
+    /// Appends the sources due at `now`, in order. O(sources), or O(due +
+    /// sources ÷ 64) if they are kept.
     pub(super) fn due(&self, now: u64, out: &mut Vec<usize>) {
-        let leaves = self.tree[self.leaves..].iter().enumerate();
-        out.extend(leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s));
+        if self.watched != now {
+            let leaves = self.tree[self.leaves..].iter().enumerate();
+            return out.extend(leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s));
+        }
+        for (word, first) in self.due.iter().zip((0..).step_by(64)) {
+            let mut left = *word;
+            while left != 0 {
+                out.push(first + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
+    }
+
+    fn mark(&mut self, source: usize) {
+        let bit = 1 << (source % 64);
+        if self.get(source) <= self.watched {
+            self.due[source / 64] |= bit;
+        } else {
+            self.due[source / 64] &= !bit;
+        }
     }
 
     /// Appends the sources that are the earliest after `now`, in order.
@@ -93,6 +128,7 @@ impl Agenda {
 
     fn grow(&mut self, sources: usize) {
         let old = core::mem::replace(self, Self::new(sources));
+        self.watched = old.watched;
         for source in 0..old.leaves {
             self.set(source, old.get(source));
         }
@@ -109,9 +145,11 @@ mod tests {
         fn agrees_with_a_plain_list(
             changes in prop::collection::vec((0usize..40, prop_oneof![0u64..20, Just(NEVER)]), 1..200),
             now in 0u64..20,
+            earlier in 0u64..20,
         ) {
             let mut agenda = Agenda::new(3);
             let mut plain = vec![NEVER; 64];
+            agenda.watch(earlier);
             for (source, time) in changes {
                 agenda.set(source, time);
                 plain[source] = time;
@@ -121,6 +159,12 @@ mod tests {
                 agenda.first(&mut first);
                 let ties: Vec<usize> = (0..64).filter(|s| least != NEVER && plain[*s] == least).collect();
                 prop_assert_eq!(first, ties);
+            }
+            for now in [earlier, now] { // who is due is kept, and is not
+                let mut due = Vec::new();
+                agenda.due(now, &mut due);
+                let expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
+                prop_assert_eq!(due, expected);
             }
             let mut open = Vec::new();
             agenda.due(now, &mut open);

@@ -233,3 +233,42 @@ pub enum Happening {
         key: Bytes,
     },
 }
+
+impl Happening {
+    /// The host whose process took part in it, if one did.
+    #[must_use]
+    pub const fn host(&self) -> Option<u16> {
+        match self {
+            Self::Connected { who, .. }
+            | Self::Refused { who, .. }
+            | Self::Executed { who, .. }
+            | Self::Delivered { who, .. }
+            | Self::Lost { who, .. }
+            | Self::CommandLost { who, .. }
+            | Self::ReplyLost { who, .. }
+            | Self::Subscribed { who }
+            | Self::Unsubscribed { who }
+            | Self::Message { who, .. }
+            | Self::HungUp { who, .. }
+            | Self::Woke { who, .. }
+            | Self::Told { who, .. }
+            | Self::Cut { who, .. }
+            | Self::Stalled { who, .. } => Some(who.host),
+            Self::Partitioned { host, .. }
+            | Self::Mended { host }
+            | Self::Refusing { host, .. }
+            | Self::Paused { host, .. }
+            | Self::Resumed { host }
+            | Self::Crashed { host, .. }
+            | Self::Restarted { host }
+            | Self::ClockStepped { host, .. } => Some(*host),
+            Self::ServerClockStepped { .. }
+            | Self::ScriptsFlushed
+            | Self::Evicted { .. }
+            | Self::ServerStopped { .. }
+            | Self::ServerRefuses { .. }
+            | Self::ServerStarted { .. }
+            | Self::Healed => None,
+        }
+    }
+}

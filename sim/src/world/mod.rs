@@ -62,7 +62,7 @@ pub use reading::{Exact, Ranks, Reading, When};
 pub use refusal::Refusal;
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};
 
-use crate::choice::{Chooser, Kind, Label, Touch};
+use crate::choice::{Chooser, Events, Kind, Label, Touch};
 use crate::digest::Digest;
 use crate::redis::Server;
 use crate::store::Store;
@@ -110,7 +110,6 @@ pub struct World<P, S = Server> {
     digest: u64,
     happenings: Vec<Happening>,
     enabled: Vec<usize>,
-    options: Vec<Label>,
 }
 
 /// A host and what is wrong with it.
@@ -169,6 +168,23 @@ enum Source {
     Up(usize),
     /// The first frame to the client, or the outcome of connecting.
     Down(usize),
+}
+
+/// The sources that may be next.
+struct Enabled<'a, P, S>(&'a World<P, S>, &'a [usize]);
+
+impl<P: Program, S: Store> Events for Enabled<'_, P, S> {
+    fn count(&self) -> usize {
+        self.1.len()
+    }
+
+    fn label(&self, at: usize) -> Label {
+        self.0.label(self.0.source(self.1[at]))
+    }
+
+    fn touch(&self, at: usize) -> Touch {
+        self.0.touch(self.0.source(self.1[at]))
+    }
 }
 
 impl<P: Program, S: Store> World<P, S> {
@@ -230,7 +246,6 @@ impl<P: Program, S: Store> World<P, S> {
             digest: Digest::of(&setup.epoch_us),
             happenings: Vec::new(),
             enabled: Vec::new(),
-            options: Vec::new(),
         };
         world.reschedule();
         world
@@ -386,20 +401,16 @@ impl<P: Program, S: Store> World<P, S> {
         enabled.clear();
         match self.mode {
             Mode::Timed(_) => self.agenda.first(&mut enabled),
-            Mode::Adversarial | Mode::Untimed => self.may_be_next(&mut enabled),
+            Mode::Adversarial | Mode::Untimed => {
+                self.agenda.watch(self.now);
+                self.may_be_next(&mut enabled);
+            }
         }
         let picked = match enabled[..] {
             [] => None,
             [only] if matches!(self.mode, Mode::Timed(_)) => Some(only),
             // Asked also when there is one: the answers are the schedule.
-            _ => {
-                let mut options = core::mem::take(&mut self.options);
-                options.clear();
-                options.extend(enabled.iter().map(|s| self.label(self.source(*s))));
-                let at = chooser.pick_event(&options, &|i| self.touch(self.source(enabled[i])));
-                self.options = options;
-                Some(enabled[at])
-            }
+            _ => Some(enabled[chooser.pick_event(&Enabled(self, &enabled))]),
         };
         self.enabled = enabled;
         picked.map(|index| self.source(index))

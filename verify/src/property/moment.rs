@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use sluice_core::client::Client;
+use sluice_core::client::{Client, Event};
 use sluice_core::slots::{Fence, Nonce};
 use sluice_sim::redis::Server;
 use sluice_sim::world::{ActorId, FaultKind, Happening, World};
@@ -48,6 +48,7 @@ pub struct GateMoment {
     // Most properties ask.
     granted: OnceCell<Vec<usize>>,
     ended: OnceCell<Vec<usize>>,
+    joined: OnceCell<Vec<usize>>,
 }
 
 impl GateMoment {
@@ -68,6 +69,7 @@ impl GateMoment {
             operation,
             granted: OnceCell::new(),
             ended: OnceCell::new(),
+            joined: OnceCell::new(),
         }
     }
 
@@ -76,6 +78,7 @@ impl GateMoment {
         self.operation = None;
         self.granted.take();
         self.ended.take();
+        self.joined.take();
     }
 
     /// Places that were given a slot in this step: newly held, not taken over.
@@ -87,6 +90,21 @@ impl GateMoment {
             None => Vec::new(),
         });
         all.iter().map(|at| &held[*at])
+    }
+
+    /// Places of ids that had none before, held or in line.
+    pub fn joined(&self) -> impl Iterator<Item = &Place> {
+        let new = |(_, p): &(usize, &Place)| {
+            self.before.holder(&p.id).is_none() && self.before.waiter(&p.id).is_none()
+        };
+        let all = self.joined.get_or_init(|| match self.operation {
+            Some(_) => {
+                let new = self.after.live().enumerate().filter(new);
+                new.map(|(at, _)| at).collect()
+            }
+            None => Vec::new(),
+        });
+        all.iter().filter_map(|at| self.after.live().nth(*at))
     }
 
     /// Places that no longer hold the slot they held.
@@ -106,9 +124,7 @@ impl GateMoment {
     /// Places that were live and are not, each with its attempt: ended, or taken
     /// over by a greater one.
     pub fn over(&self) -> impl Iterator<Item = &Place> {
-        let live = self.before.held.iter();
-        let live = live.chain(&self.before.waiting).chain(&self.before.absent);
-        live.filter(|p| {
+        self.before.live().filter(|p| {
             let now = self
                 .after
                 .holder(&p.id)
@@ -308,9 +324,20 @@ impl<'a> Moment<'a> {
 
     /// All users of processes that run, with their client at a gate.
     pub fn clients(&self, level: Level) -> impl Iterator<Item = (&User, &AnyClient)> {
-        let seats = self
-            .running()
-            .flat_map(|host| self.world.program(host).seats());
+        self.running()
+            .flat_map(move |host| self.clients_of(host, level))
+    }
+
+    /// The users of processes that took part in this step, with their client at
+    /// a gate: nobody else's client has changed.
+    pub fn clients_at_work(&self, level: Level) -> impl Iterator<Item = (&User, &AnyClient)> {
+        let hosts = self.happenings.iter().filter_map(Happening::host);
+        let up = hosts.filter(|host| self.world.is_up(*host));
+        up.flat_map(move |host| self.clients_of(host, level))
+    }
+
+    fn clients_of(&self, host: u16, level: Level) -> impl Iterator<Item = (&User, &AnyClient)> {
+        let seats = self.world.program(host).seats().iter();
         seats.filter_map(move |seat| {
             let client = match level {
                 Level::Sessions => Some(&seat.session),
@@ -359,6 +386,22 @@ impl<'a> Moment<'a> {
     pub fn tells(&self) -> bool {
         let told = |h: &Happening| matches!(h, Happening::Told { .. });
         self.happenings.iter().any(told)
+    }
+
+    /// Somebody learnt that it holds a slot: beliefs, and acts that follow from
+    /// them, begin in no other step. They end in any, if only by the time.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        let granted = |h: &Happening| {
+            matches!(
+                h,
+                Happening::Told {
+                    event: Event::Granted { .. },
+                    ..
+                }
+            )
+        };
+        self.happenings.iter().any(granted)
     }
 
     fn running(&self) -> impl Iterator<Item = u16> {

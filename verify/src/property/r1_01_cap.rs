@@ -86,7 +86,6 @@ impl Property for Store {
 pub(super) struct Belief {
     code: Code,
     only: Option<Level>,
-    counts: [usize; 2],
     premises: u64,
 }
 
@@ -95,7 +94,6 @@ impl Belief {
         Self {
             code,
             only,
-            counts: [0; 2],
             premises: 0,
         }
     }
@@ -126,6 +124,9 @@ impl Property for Belief {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
+        if !moment.begins() {
+            return Ok(());
+        }
         for gate in moment.gates {
             if self.only.is_some_and(|level| level != gate.level) {
                 continue;
@@ -133,14 +134,11 @@ impl Property for Belief {
             let believers = moment.believers(gate.level).iter();
             let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
             let (count, capacity) = (believers.len(), gate.after.capacity as usize);
-            let before = std::mem::replace(&mut self.counts[gate.level as usize], count);
-            if count >= capacity && count != before {
-                self.premises += 1;
-            }
+            self.premises += u64::from(count >= capacity);
             // Granted before a shrink, learnt of after it: held, and no fault
             // (R1.11). That each of them is held is R1.8's to see.
             let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= count;
-            if count > capacity && count > before && !shrunk {
+            if count > capacity && !shrunk {
                 let who: Vec<&str> = believers.iter().take(12).map(|b| b.user.id()).collect();
                 let words = format!(
                     "{count} believe to be among the {capacity} {}: {}{}",
@@ -189,6 +187,9 @@ impl Property for Effects {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
+        if !moment.begins() {
+            return Ok(());
+        }
         for gate in moment.gates {
             let capacity = gate.after.capacity as usize;
             let resource = &mut self.resources[gate.level as usize];

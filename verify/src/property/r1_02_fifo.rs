@@ -6,6 +6,7 @@
 
 use super::moment::name;
 use super::{Broken, Code, Moment, Property};
+use crate::subject::view::Place;
 
 #[derive(Default)]
 pub(super) struct Fifo {
@@ -53,9 +54,8 @@ impl Property for Fifo {
             if gate.before.capacity > 0 && gate.before.is_empty() && gate.before.ended.is_empty() {
                 *last = 0; // a gate born anew counts anew
             }
-            for joined in gate.after.waiting.iter().filter(|w| {
-                gate.before.waiter(&w.id).is_none() && gate.before.holder(&w.id).is_none()
-            }) {
+            let waits = |p: &&Place| gate.after.holder(&p.id).is_none();
+            for joined in gate.joined().filter(waits) {
                 if joined.order <= *last {
                     let words = format!("{} joined, but not at the end of the line", name(joined));
                     return Err(Broken::at(gate.level, words));

@@ -21,12 +21,8 @@ impl Property for NoBarging {
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
         for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
             let (before, after) = (&gate.before, &gate.after);
-            let mut newcomers = after.held.iter().chain(&after.waiting).filter(|p| {
-                before.holder(&p.id).is_none()
-                    && before.waiter(&p.id).is_none()
-                    && !before.transit.contains(&p.id)
-            });
-            let Some(newcomer) = newcomers.next() else {
+            let mut joined = gate.joined();
+            let Some(newcomer) = joined.find(|p| !before.transit.contains(&p.id)) else {
                 continue;
             };
             let ahead = before

@@ -35,13 +35,16 @@ impl Property for OnePlace {
             self.ended.clear();
         }
         for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
-            let after = &gate.after;
-            let places = after.held.iter().chain(&after.waiting).chain(&after.absent);
-            let mut people: Vec<&[u8]> = places.map(|place| person(&place.id)).collect();
-            people.sort_unstable();
-            if let Some(twice) = people.windows(2).find(|pair| pair[0] == pair[1]) {
-                let words = format!("{} has two places", String::from_utf8_lossy(twice[0]));
-                return Err(Broken::at(gate.level, words));
+            // A second place is a new one: held, or in line.
+            let in_line = gate.after.waiting.iter().chain(&gate.after.absent);
+            let in_line = in_line.filter(|p| gate.before.waiter(&p.id).is_none());
+            for new in gate.granted().chain(in_line) {
+                let person = person(&new.id);
+                let places = gate.after.live().filter(|p| self::person(&p.id) == person);
+                if places.count() > 1 {
+                    let words = format!("{} has two places", String::from_utf8_lossy(person));
+                    return Err(Broken::at(gate.level, words));
+                }
             }
             self.corpses(gate, moment.store_ms)?;
         }

@@ -67,12 +67,12 @@ impl Property for OwnerOnly {
             {
                 self.premises += 1; // somebody calls with a number that is not current
             }
-            for place in gate.before.held.iter().filter(|p| p.claimed) {
-                let over = place.deadline.is_some_and(|at| at <= moment.store_ms);
+            let over = |p: &&Place| p.deadline.is_some_and(|at| at <= moment.store_ms);
+            for place in gate.before.held.iter().filter(|p| p.claimed).filter(over) {
                 let later = gate.after.holder(&place.id).filter(|a| {
                     a.fence == place.fence && a.deadline.is_none_or(|at| at > moment.store_ms)
                 });
-                if over && later.is_some() {
+                if later.is_some() {
                     let words = format!(
                         "the lease of {} was over, and a `{}` brought it back to life",
                         name(place),

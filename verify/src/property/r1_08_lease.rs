@@ -28,8 +28,7 @@ impl Property for Leases {
             }
             // Only these two bring store and belief apart; a belief that ends
             // by itself does not.
-            let news = gate.operation.is_some() || moment.tells();
-            if news {
+            if gate.ended().next().is_some() || moment.tells() {
                 in_the_belief(gate, moment.believers(gate.level))?;
             }
         }
@@ -89,11 +88,10 @@ fn in_the_belief(gate: &GateMoment, believers: &[Believer<'_>]) -> Result<(), Br
     let level: Level = gate.level;
     for Believer { user, fence, .. } in believers.iter().filter(|b| b.in_bounds && !b.may_be_lost) {
         let id = user.id();
-        let held = gate
-            .after
-            .held
-            .iter()
-            .find(|p| person(&p.id) == id.as_bytes());
+        let held = gate.after.holder(id.as_bytes()).or_else(|| {
+            let mut held = gate.after.held.iter();
+            held.find(|p| person(&p.id) == id.as_bytes())
+        });
         if held.is_none_or(|p| p.fence != *fence) {
             let words = format!(
                 "{id} still believes to hold a slot (number {fence}) that the store has taken back"

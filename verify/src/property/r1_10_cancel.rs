@@ -7,14 +7,12 @@
 //! the store must have ended its place by itself, which takes a lease at least;
 //! so it is judged by calls that were sent less than that before.
 
-use std::collections::BTreeMap;
-
 use sluice_core::client::Event;
 use sluice_sim::world::Happening;
 
 use super::moment::name;
 use super::{Broken, Code, GateMoment, Moment, Property};
-use crate::subject::gate::{AnyClient, Level};
+use crate::subject::gate::AnyClient;
 use crate::subject::view::Place;
 
 #[derive(Default)]
@@ -22,9 +20,27 @@ pub(super) struct Cancellation {
     premises: u64,
     /// Since when a client has had nothing to do, in true time; by level, then
     /// by user.
-    idle: [Vec<Option<u64>>; 2],
+    idle: [PerUser; 2],
     /// When the latest call that keeps a place was sent, of those executed.
-    kept: BTreeMap<(Level, u16), u64>,
+    kept: [PerUser; 2],
+}
+
+/// A point in time per user, for those who have one.
+#[derive(Default)]
+struct PerUser(Vec<Option<u64>>);
+
+impl PerUser {
+    fn get(&self, user: u16) -> Option<u64> {
+        self.0.get(usize::from(user)).copied().flatten()
+    }
+
+    fn set(&mut self, user: u16, at: Option<u64>) {
+        let user = usize::from(user);
+        if self.0.len() <= user {
+            self.0.resize(user + 1, None);
+        }
+        self.0[user] = at;
+    }
 }
 
 impl Property for Cancellation {
@@ -97,18 +113,14 @@ impl Cancellation {
 
     fn note(&mut self, gate: &GateMoment, moment: &Moment<'_>) {
         let idle = &mut self.idle[gate.level as usize];
-        for (user, client) in moment.clients(gate.level) {
-            let user = usize::from(user.number);
-            if idle.len() <= user {
-                idle.resize(user + 1, None);
-            }
-            idle[user] = client
-                .is_idle()
-                .then(|| idle[user].unwrap_or(moment.now_ns));
+        for (user, client) in moment.clients_at_work(gate.level) {
+            let since = idle.get(user.number).unwrap_or(moment.now_ns);
+            idle.set(user.number, client.is_idle().then_some(since));
         }
+        let kept = &mut self.kept[gate.level as usize];
         if moment.loses_data() {
             // What was given back may be there again.
-            self.kept.clear();
+            *kept = PerUser::default();
         }
         for happening in moment.happenings {
             // Who gives up leaves the rest to the store: its lease ends it.
@@ -118,7 +130,7 @@ impl Cancellation {
             } = happening
                 && let Some(user) = moment.user(*who)
             {
-                self.kept.remove(&(gate.level, user.number));
+                kept.set(user.number, None);
             }
         }
         let Some((_, operation)) = &gate.operation else {
@@ -130,15 +142,11 @@ impl Cancellation {
                 && matches!(&*operation.script, "acquire" | "poll" | "renew")
                 && let Some(user) = moment.user(*who)
             {
-                let key = (gate.level, user.number);
-                if operation.answer == "lost" {
-                    // Put out by the store, not by itself: what a copy of its
-                    // join may get is its lease's to end.
-                    self.kept.remove(&key);
-                    continue;
-                }
-                let kept = self.kept.entry(key).or_default();
-                *kept = (*kept).max(*sent_ns);
+                // Put out by the store, not by itself: what a copy of its
+                // join may get is its lease's to end.
+                let lost = operation.answer == "lost";
+                let latest = kept.get(user.number).max(Some(*sent_ns));
+                kept.set(user.number, latest.filter(|_| !lost));
             }
         }
     }
@@ -151,18 +159,18 @@ impl Cancellation {
         moment: &Moment<'_>,
     ) -> Result<(), Broken> {
         for (user, client) in moment.clients(gate.level) {
-            let idle = self.idle[gate.level as usize].get(usize::from(user.number));
-            let Some(since) = idle.copied().flatten() else {
-                continue;
-            };
-            let Some(kept) = self.kept.get(&(gate.level, user.number)) else {
+            let (idle, kept) = (
+                self.idle[gate.level as usize].get(user.number),
+                self.kept[gate.level as usize].get(user.number),
+            );
+            let (Some(since), Some(kept)) = (idle, kept) else {
                 continue;
             };
             // A tenth less: clocks drift.
             let lease_ns = lease_ms.unwrap_or(u64::MAX / 2_000_000) * 900_000;
             if matches!(client, AnyClient::Hash(_))
                 || !moment.bounds.keeps(gate.level, user.number, client.nonce())
-                || since.saturating_sub(*kept) >= lease_ns
+                || since.saturating_sub(kept) >= lease_ns
             {
                 continue;
             }

@@ -24,7 +24,7 @@ impl Property for Bounded {
         let keys = moment.world.server().keyspace();
         for gate in moment.gates.iter().filter(|g| g.operation.is_some()) {
             let now_us = moment.world.server_time_us();
-            let own = |key: &[u8]| moment.gates.iter().any(|g| g.gate.keys().contains(&key));
+            let own = |key: &[u8]| moment.gates.iter().any(|g| g.gate.owns(key));
             if let Some((key, _)) = keys.iter(now_us).find(|(key, _)| !own(key)) {
                 let key = String::from_utf8_lossy(key);
                 let words = format!("the key {key} belongs to no gate, and nobody removes it");

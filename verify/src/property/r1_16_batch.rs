@@ -39,8 +39,11 @@ impl Property for Batches {
                 let known = before.ending(&e.id);
                 known.is_none_or(|b| b.nonce != e.nonce && *e.id != *operation.id)
             };
-            let endings = after.ended.iter().filter(new).count();
-            let ended = after.ended.iter().filter(new).filter(|e| due(e.manner));
+            let (mut endings, mut ended) = (0, 0);
+            for ending in after.ended.iter().filter(new) {
+                endings += 1;
+                ended += usize::from(due(ending.manner));
+            }
             let forgotten = before.ended.iter().filter(|e| {
                 after.ending(&e.id).is_none()
                     && after.holder(&e.id).is_none()
@@ -52,7 +55,7 @@ impl Property for Batches {
                 .filter(|p| !before.absent.iter().any(|b| b.id == p.id));
             // Each new ending may push out an old one: that is no expiry.
             let forgotten = forgotten.count().saturating_sub(endings);
-            let expired = ended.count() + forgotten + silent.count();
+            let expired = ended + forgotten + silent.count();
             if promoted > batch || expired > 2 * batch {
                 let words = format!(
                     "a `{}` expired {expired} and promoted {promoted}, in batches of {batch}",

@@ -38,16 +38,14 @@ impl Property for Idle {
             let Some(idle_ms) = gate.gate.config().and_then(|c| c.idle_ms) else {
                 continue;
             };
-            self.used
-                .retain(|fence, _| gate.before.held.iter().any(|p| p.fence == *fence));
+            for place in gate.ended() {
+                self.used.remove(&place.fence);
+            }
             for place in gate.after.held.iter().filter(|p| p.claimed) {
                 // Not one that was refused: NOSCRIPT, say.
                 let touched = operation.done && operation.touches && *operation.id == *place.id;
-                let claimed = !gate
-                    .before
-                    .held
-                    .iter()
-                    .any(|p| p.claimed && p.fence == place.fence);
+                let before = gate.before.holder(&place.id);
+                let claimed = before.is_none_or(|b| !b.claimed || b.fence != place.fence);
                 if touched || claimed {
                     self.used.insert(place.fence, now);
                 }

@@ -2,9 +2,9 @@
 
 use hdrhistogram::Histogram;
 use sluice_sim::choice::Chooser;
-use sluice_sim::redis::Engine;
+use sluice_sim::redis::{Engine, Server};
 use sluice_sim::strategy::Replay;
-use sluice_sim::world::{ActorId, FaultKind, Happening};
+use sluice_sim::world::{ActorId, FaultKind, Happening, World};
 
 use super::{Ended, Latency, Outcome, Step, Until};
 use crate::faults::Fired;
@@ -12,6 +12,7 @@ use crate::property::{
     self, Bounds, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation,
 };
 use crate::scenario::Built;
+use crate::scenario::process::Process;
 use crate::subject::gate::Level;
 use crate::timeline::Names;
 
@@ -132,61 +133,23 @@ impl Watch {
         until: Until,
         keep: &mut dyn FnMut(u64, &Moment<'_>),
     ) -> Option<Ended> {
-        let happenings = match self.built.world.step(engine, chooser) {
-            Some(happenings) => happenings.to_vec(),
-            None => return Some(Ended::Judged),
-        };
-        let (number, now) = (self.built.world.steps(), self.built.world.now());
+        if self.built.world.step(engine, chooser).is_none() {
+            return Some(Ended::Judged);
+        }
+        let world = &self.built.world;
+        let (number, now, happenings) = (world.steps(), world.now(), world.happenings());
         if self.built.measure_ns.is_some_and(|at| at <= now) && self.figures.measured.is_none() {
             let sessions = &self.gates[0].after;
             let counts = (sessions.held.len() as u64, sessions.waiting.len() as u64);
             self.figures.measured = Some(counts);
         }
-        self.bounds.note(&happenings, &self.built.world);
-        self.observe(&happenings);
-        let moment = Moment::new(&self.built.world, &self.gates, &happenings, &self.bounds);
+        self.bounds.note(happenings, world);
+        observe(&mut self.gates, world);
+        let moment = Moment::new(world, &self.gates, happenings, &self.bounds);
         keep(number, &moment);
         self.figures.count(&moment);
         let broke = judge(&mut self.properties, &moment, number, false);
         self.finished(now, broke, until)
-    }
-
-    /// Reads what the store has granted.
-    fn observe(&mut self, happenings: &[Happening]) {
-        let (keys, now_us) = (
-            self.built.world.server().keyspace(),
-            self.built.world.server_time_us(),
-        );
-        for gate in &mut self.gates {
-            gate.rest();
-            for happening in happenings {
-                match happening {
-                    Happening::Executed {
-                        who,
-                        command,
-                        reply,
-                        ..
-                    } => {
-                        let Some(operation) = gate.gate.read(command, reply) else {
-                            continue;
-                        };
-                        gate.before = std::mem::take(&mut gate.after);
-                        gate.after = gate.gate.observe(&gate.before, keys, now_us);
-                        if operation.script == "LREM" {
-                            // Left the queue by itself: popped by nobody.
-                            let left = command.args.get(3);
-                            gate.after.transit.retain(|id| Some(id) != left);
-                        }
-                        gate.operation = Some((*who, operation));
-                    }
-                    Happening::ServerStopped { .. } => {
-                        gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
-                        gate.before = gate.after.clone();
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 
     fn finished(&mut self, now: u64, broke: bool, until: Until) -> Option<Ended> {
@@ -282,24 +245,54 @@ impl Figures {
             }
         }
         for gate in moment.gates {
-            if gate.operation.is_some() {
-                let (before, after) = (&gate.before, &gate.after);
-                let live = after.held.iter().chain(&after.waiting);
-                let new = live.filter(|p| {
-                    before.holder(&p.id).is_none()
-                        && before.waiter(&p.id).is_none()
-                        && !before.transit.contains(&p.id)
-                });
-                self.joins += new.count() as u64;
-            }
+            let new = gate
+                .joined()
+                .filter(|p| !gate.before.transit.contains(&p.id));
+            self.joins += new.count() as u64;
             match gate.level {
                 Level::Sessions => {
                     self.sessions_max = self.sessions_max.max(gate.after.held.len() as u64);
                 }
-                Level::Queries => {
+                Level::Queries if moment.begins() => {
                     let working = moment.acting(Level::Queries).len() as u64;
                     self.queries_max = self.queries_max.max(working);
                 }
+                Level::Queries => {}
+            }
+        }
+    }
+}
+
+/// Reads what the store has granted.
+fn observe(gates: &mut [GateMoment], world: &World<Process, Server>) {
+    let (keys, now_us) = (world.server().keyspace(), world.server_time_us());
+    for gate in gates {
+        gate.rest();
+        for happening in world.happenings() {
+            match happening {
+                Happening::Executed {
+                    who,
+                    command,
+                    reply,
+                    ..
+                } => {
+                    let Some(operation) = gate.gate.read(command, reply) else {
+                        continue;
+                    };
+                    gate.before = std::mem::take(&mut gate.after);
+                    gate.after = gate.gate.observe(&gate.before, keys, now_us);
+                    if operation.script == "LREM" {
+                        // Left the queue by itself: popped by nobody.
+                        let left = command.args.get(3);
+                        gate.after.transit.retain(|id| Some(id) != left);
+                    }
+                    gate.operation = Some((*who, operation));
+                }
+                Happening::ServerStopped { .. } => {
+                    gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
+                    gate.before = gate.after.clone();
+                }
+                _ => {}
             }
         }
     }

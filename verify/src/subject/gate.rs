@@ -203,16 +203,18 @@ impl Gate {
         })
     }
 
-    /// The keys that are its own.
+    /// Whether a key is its own.
     #[must_use]
-    pub fn keys(&self) -> Vec<&[u8]> {
+    pub fn owns(&self, key: &[u8]) -> bool {
         match self {
-            Self::Hash(s) => vec![s.sessions.as_bytes(), s.queue.as_bytes()],
+            Self::Hash(s) => key == s.sessions.as_bytes() || key == s.queue.as_bytes(),
             Self::Slots(s) => {
                 let keys = &s.settings.keys;
-                vec![keys.gate(), keys.line(), keys.due()]
+                [keys.gate(), keys.line(), keys.due()]
+                    .iter()
+                    .any(|own| ***own == *key)
             }
-            Self::InProcess(_) => Vec::new(),
+            Self::InProcess(_) => false,
         }
     }
 

@@ -3,8 +3,9 @@
 
 use std::cell::OnceCell;
 use std::fmt::{self, Write as _};
+use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use sluice_core::redis::Bytes;
 use sluice_core::script::{GateKeys, Zone};
 use sluice_sim::redis::{FixedState, HashValue, Keyspace, ZSet};
@@ -68,18 +69,19 @@ pub struct GateView {
     index: Index,
 }
 
-/// Positions in `held`, in `waiting` and `absent` together, and in `ended`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Spots {
-    held: Option<u32>,
-    in_line: Option<u32>,
-    ended: Option<u32>,
+/// A place or an ending of a view, by its list and its position there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    Held(u32),
+    /// In `waiting` and `absent` together.
+    InLine(u32),
+    Ended(u32),
 }
 
-/// Properties look every client up at every step. Follows from the lists, and
-/// so is no part of what makes two views equal.
+/// Properties look ids up at every operation. Follows from the lists, and so is
+/// no part of what makes two views equal.
 #[derive(Default)]
-struct Index(OnceCell<HashMap<Bytes, Spots, FixedState>>);
+struct Index(OnceCell<HashTable<Spot>>);
 
 impl Clone for Index {
     fn clone(&self) -> Self {
@@ -111,45 +113,76 @@ impl GateView {
         }
     }
 
-    fn spots(&self, id: &[u8]) -> Spots {
-        let index = self.index.0.get_or_init(|| {
-            let mut index: HashMap<Bytes, Spots, FixedState> = HashMap::default();
+    /// The first spot of this id that is of the kind asked for.
+    fn find(&self, id: &[u8], of_kind: fn(Spot) -> bool) -> Option<Spot> {
+        let index = self.index.0.get_or_init(|| self.index());
+        let found = index.find(hash(id), |spot| of_kind(*spot) && **self.id(*spot) == *id);
+        found.copied()
+    }
+
+    fn index(&self) -> HashTable<Spot> {
+        let in_line = self.waiting.len() + self.absent.len();
+        let mut index = HashTable::with_capacity(self.held.len() + in_line + self.ended.len());
+        let held = (0..self.held.len() as u32).map(Spot::Held);
+        let in_line = (0..in_line as u32).map(Spot::InLine);
+        let ended = (0..self.ended.len() as u32).map(Spot::Ended);
+        for spot in held.chain(in_line).chain(ended) {
+            let id = self.id(spot);
+            let same = |known: &Spot| {
+                std::mem::discriminant(known) == std::mem::discriminant(&spot)
+                    && self.id(*known) == id
+            };
             // Where a list names an id twice, its first place counts.
-            for (at, p) in self.held.iter().enumerate() {
-                let spots = index.entry(p.id.clone()).or_default();
-                spots.held.get_or_insert(at as u32);
-            }
-            for (at, p) in self.waiting.iter().chain(&self.absent).enumerate() {
-                let spots = index.entry(p.id.clone()).or_default();
-                spots.in_line.get_or_insert(at as u32);
-            }
-            for (at, e) in self.ended.iter().enumerate() {
-                let spots = index.entry(e.id.clone()).or_default();
-                spots.ended.get_or_insert(at as u32);
-            }
             index
-        });
-        index.get(id).copied().unwrap_or_default()
+                .entry(hash(id), same, |spot| hash(self.id(*spot)))
+                .or_insert(spot);
+        }
+        index
+    }
+
+    fn id(&self, spot: Spot) -> &Bytes {
+        match spot {
+            Spot::Held(at) => &self.held[at as usize].id,
+            Spot::InLine(at) => &self.in_line(at as usize).id,
+            Spot::Ended(at) => &self.ended[at as usize].id,
+        }
+    }
+
+    fn in_line(&self, at: usize) -> &Place {
+        let place = self.waiting.get(at);
+        place.unwrap_or_else(|| &self.absent[at - self.waiting.len()])
     }
 
     /// The slot of this id.
     #[must_use]
     pub fn holder(&self, id: &[u8]) -> Option<&Place> {
-        self.spots(id).held.map(|at| &self.held[at as usize])
+        match self.find(id, |spot| matches!(spot, Spot::Held(_))) {
+            Some(Spot::Held(at)) => Some(&self.held[at as usize]),
+            _ => None,
+        }
     }
 
     /// The place in line of this id, present or absent.
     #[must_use]
     pub fn waiter(&self, id: &[u8]) -> Option<&Place> {
-        let at = self.spots(id).in_line? as usize;
-        let place = self.waiting.get(at);
-        place.or_else(|| self.absent.get(at - self.waiting.len()))
+        match self.find(id, |spot| matches!(spot, Spot::InLine(_))) {
+            Some(Spot::InLine(at)) => Some(self.in_line(at as usize)),
+            _ => None,
+        }
     }
 
     /// The remembered ending of this id.
     #[must_use]
     pub fn ending(&self, id: &[u8]) -> Option<&Ending> {
-        self.spots(id).ended.map(|at| &self.ended[at as usize])
+        match self.find(id, |spot| matches!(spot, Spot::Ended(_))) {
+            Some(Spot::Ended(at)) => Some(&self.ended[at as usize]),
+            _ => None,
+        }
+    }
+
+    /// Who holds, then who waits, then who is absent.
+    pub fn live(&self) -> impl Iterator<Item = &Place> {
+        self.held.iter().chain(&self.waiting).chain(&self.absent)
     }
 
     /// Whether nobody is in it.
@@ -319,6 +352,12 @@ fn residue(
         list.extend(late.filter(|id| !in_line(id)).cloned());
     }
     list
+}
+
+fn hash(id: &[u8]) -> u64 {
+    let mut hasher = FixedState.build_hasher();
+    hasher.write(id);
+    hasher.finish()
 }
 
 fn double(bytes: &[u8], at: usize) -> Option<f64> {
