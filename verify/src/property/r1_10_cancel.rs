@@ -142,11 +142,17 @@ impl Cancellation {
                 && matches!(&*operation.script, "acquire" | "poll" | "renew")
                 && let Some(user) = moment.user(*who)
             {
-                // Put out by the store, not by itself: what a copy of its
-                // join may get is its lease's to end.
-                let lost = operation.answer == "lost";
-                let latest = kept.get(user.number).max(Some(*sent_ns));
-                kept.set(user.number, latest.filter(|_| !lost));
+                let latest = kept.get(user.number);
+                let latest = match &*operation.answer {
+                    "granted" | "waiting" | "renewed" => latest.max(Some(*sent_ns)),
+                    // Put out by the store, not by itself: what a copy of its
+                    // join may get is its lease's to end.
+                    "lost" => None,
+                    // What was said to be none is not kept; nor is what a
+                    // failover has brought back by then.
+                    _ => latest,
+                };
+                kept.set(user.number, latest);
             }
         }
     }
