@@ -19,6 +19,7 @@
 //!   [`Server::evict`].
 //! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
 
+mod cluster;
 mod command;
 mod extended;
 mod hash;
@@ -42,6 +43,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use crate::choice::Touch;
 pub use crate::store::SessionId;
 use crate::store::{Names, Store};
+pub use cluster::{SLOTS, slot};
 use command::{Arg, Fail, Run};
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
@@ -94,6 +96,8 @@ struct State {
     replies: Replies,
     undeclared: Vec<Undeclared>,
     limits: Limits,
+    /// Of how many nodes it is the cluster; 0 if it is none.
+    nodes: u16,
     commands: u64,
     /// Keys thrown away for want of memory.
     evicted: u64,
@@ -187,6 +191,11 @@ impl Server {
         self.state.now_us = now_us;
         self.state.db.now_ms = (now_us / 1000) as i64;
         self.state.commands += 1;
+        if self.state.nodes > 0
+            && let Some(refused) = self.refuse_crossing(session, command)
+        {
+            return refused.reply();
+        }
         if self.state.limits.bytes > 0
             && let Some(refused) = self.refuse_growth(session, &command.args)
         {
@@ -299,6 +308,7 @@ impl Server {
             others,
             version: state.version,
             limits: state.limits,
+            nodes: state.nodes,
             starts: state.starts + 1,
             undeclared: std::mem::take(&mut state.undeclared),
             ..State::default()
@@ -358,6 +368,9 @@ impl Server {
         state.starts.hash(hasher);
         if state.limits != Limits::default() {
             state.limits.hash(hasher);
+        }
+        if state.nodes > 0 {
+            state.nodes.hash(hasher);
         }
     }
 }

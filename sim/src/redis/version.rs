@@ -50,6 +50,11 @@ since! {
     reads_waiting_in_scripts V8_2;
     /// `XREAD` takes `+` for the last entry there is.
     reads_last V8_2;
+    /// What is wrong with a script's command of several slots has a text of its
+    /// own.
+    names_crossing V8_2;
+    /// In a cluster, `SORT` takes patterns that keep to the slot of its key.
+    sorts_within_slots V8_2;
     /// While memory is short, transactions take commands that need none.
     queues_when_short V8_2;
 }

@@ -397,4 +397,13 @@ end\n")]),
         &["R1.1(b)"],
         guarded(&[patch(ACQUIRE, "(calm or kind == Q or nonce == known_nonce)", "true")]),
     ),
+    Mutant::new(
+        "B43",
+        "keys-built-inside",
+        "whom it wakes is noted under a key that the script makes up: in a cluster that is on another node",
+        &["R1.5"],
+        script(&[patch(PROMOTE, "      if id ~= me then call('PUBLISH', LINE .. ':wake', id) end",
+ "      if id ~= me then\n        call('SET', 'woken:' .. id, '1', 'PX', 1000)\n        call('PUBLISH', LINE .. ':wake', id)\n      end")]),
+    )
+    .hard(),
 ];

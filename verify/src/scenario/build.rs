@@ -4,7 +4,7 @@ use sluice_core::script;
 use sluice_core::slots::{Config, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::choice::{Chooser, Kind, Label};
-use sluice_sim::redis::{Policy, Server};
+use sluice_sim::redis::{Policy, SLOTS, Server};
 use sluice_sim::world::{Delays, FaultKind, Faults, HostSetup, Mode, PerFault, Setup, World};
 
 use super::operator::Operator;
@@ -103,6 +103,11 @@ impl Scenario {
         let mut server = Server::new();
         if evicts {
             server.limit_memory(0, Policy::AllKeysLru);
+        }
+        if swarm {
+            // As strict as a cluster can be: each slot on a node of its own. It
+            // refuses more than a plain server does, and does nothing else.
+            server.cluster(SLOTS);
         }
         if let Load::Proof { .. } = self.load {
             for script in script::ALL {

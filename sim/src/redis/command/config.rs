@@ -22,6 +22,8 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
     let mut all: Vec<_> = fixed
         .map(|(name, value)| (*name, (*value).to_owned()))
         .collect();
+    let cluster = if state.nodes > 0 { "yes" } else { "no" };
+    all.push(("cluster-enabled", cluster.to_owned()));
     all.push(("maxmemory", state.limits.bytes.to_string()));
     all.push(("maxmemory-policy", state.limits.policy.name().to_owned()));
     all.sort_unstable();

@@ -64,12 +64,22 @@ fn number(arg: &Arg) -> Result<u8, Fail> {
 }
 
 pub(super) fn select(state: &mut State, args: &[Arg]) -> Out {
+    if state.nodes > 0 && args[1].int()? != 0 {
+        return Err(not_in_cluster("SELECT"));
+    }
     let number = number(&args[1])?;
     state.select(number);
     Ok(state.replies.ok())
 }
 
+fn not_in_cluster(name: &str) -> Fail {
+    Fail::new(format!("ERR {name} is not allowed in cluster mode"))
+}
+
 pub(super) fn swapdb(state: &mut State, args: &[Arg]) -> Out {
+    if state.nodes > 0 {
+        return Err(not_in_cluster("SWAPDB"));
+    }
     let index = |arg: &Arg, text: &'static str| {
         let value = arg.int().ok().and_then(|value| i32::try_from(value).ok());
         value.ok_or(Fail::fixed(text))
@@ -92,6 +102,9 @@ pub(super) fn swapdb(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn move_key(state: &mut State, args: &[Arg]) -> Out {
+    if state.nodes > 0 {
+        return Err(not_in_cluster("MOVE"));
+    }
     let to = number(&args[2])?;
     if to == state.selected {
         return Err(SAME);
@@ -124,6 +137,11 @@ pub(super) fn copy(state: &mut State, args: &[Arg]) -> Out {
         } else {
             return Err(Fail::SYNTAX);
         }
+    }
+    if state.nodes > 0 && to != 0 {
+        return Err(Fail::fixed(
+            "ERR Copying to another database is not allowed in cluster mode",
+        ));
     }
     if *args[1] == *args[2] && to == state.selected {
         return Err(SAME);

@@ -8,6 +8,7 @@
 mod bitfield;
 mod bits;
 mod blocking;
+mod cluster;
 mod config;
 mod databases;
 mod hashes;
@@ -40,7 +41,7 @@ use sluice_core::redis::{Bytes, Reply};
 use super::number;
 pub(super) use keys::glob;
 pub(super) use table::{Keys, Run, Spec, lookup};
-pub(super) use touch::touch;
+pub(super) use touch::{tag, touch};
 
 /// An argument: shared with the command it came from, or borrowed from Lua.
 #[derive(Clone, Copy)]

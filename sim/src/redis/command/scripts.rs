@@ -6,6 +6,7 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::shebang::Script;
 use super::{Arg, Fail, Out};
+use crate::redis::cluster::Reach;
 use crate::redis::lua::{Engine, Job, sha1_hex};
 use crate::redis::{Server, SessionId, Sha};
 
@@ -55,6 +56,7 @@ fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -
         argv,
         read_only,
         may_grow: !short || told.allow_oom,
+        reach: reach(server, &told, keys)?,
     };
     engine.run(&mut server.state, script, &job)
 }
@@ -73,8 +75,20 @@ fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) ->
         argv,
         read_only,
         may_grow: !short || told.allow_oom,
+        reach: reach(server, &told, keys)?,
     };
     engine.run(&mut server.state, script, &job)
+}
+
+/// Where a script runs.
+fn reach(server: &Server, told: &Script, keys: &[Arg]) -> Result<Reach, Fail> {
+    let nodes = server.state.nodes;
+    if nodes > 0 && told.no_cluster {
+        return Err(Fail::fixed(
+            "ERR Can not run script on cluster, 'no-cluster' flag is set.",
+        ));
+    }
+    Ok(Reach::new(nodes, keys, told.declared && !told.crosses))
 }
 
 fn sha_of(text: &[u8]) -> Option<Sha> {

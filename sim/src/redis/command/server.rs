@@ -32,7 +32,14 @@ pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
     let named = |name: &str| args[1..].iter().any(|arg| arg.is(name));
     let all = args.len() == 1 || ["default", "all", "everything"].into_iter().any(named);
     let mut text = String::new();
-    for name in ["Server", "Memory", "Stats", "Replication", "Keyspace"] {
+    for name in [
+        "Server",
+        "Memory",
+        "Stats",
+        "Replication",
+        "Cluster",
+        "Keyspace",
+    ] {
         if all || named(name) {
             let gap = if text.is_empty() { "" } else { "\r\n" };
             text.push_str(&format!("{gap}# {name}\r\n"));
@@ -49,7 +56,7 @@ fn section(state: &mut State, name: &str, text: &mut String) {
     match name {
         "Server" => {
             line("redis_version", &state.version.text());
-            line("redis_mode", &"standalone");
+            line("redis_mode", &mode(state));
             // Another one at each start; the first is not all zeros.
             let run = u64::from(state.starts) + 1;
             line("run_id", &format_args!("{run:040x}"));
@@ -67,11 +74,20 @@ fn section(state: &mut State, name: &str, text: &mut String) {
             line("role", &"master");
             line("connected_slaves", &0);
         }
+        "Cluster" => line("cluster_enabled", &u8::from(state.nodes > 0)),
         _ => {
             for (number, keys) in super::databases::sizes(state) {
                 line(&format!("db{number}"), &format_args!("keys={keys}"));
             }
         }
+    }
+}
+
+fn mode(state: &State) -> &'static str {
+    if state.nodes > 0 {
+        "cluster"
+    } else {
+        "standalone"
     }
 }
 
@@ -166,7 +182,7 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
         ("version", Reply::bulk(version)),
         ("proto", Reply::Int(if resp3 { 3 } else { 2 })),
         ("id", Reply::Int(id.0 as i64)),
-        ("mode", Reply::bulk("standalone")),
+        ("mode", Reply::bulk(mode(&server.state))),
         ("role", Reply::bulk("master")),
         ("modules", Reply::Array(Vec::new())),
     ];

@@ -4,8 +4,8 @@
 use super::{Arg, Fail};
 use crate::redis::memory::OUT_OF_MEMORY;
 
-/// What scripts may say of themselves. Only the first two make a difference
-/// here: there is no replica and no cluster.
+/// What scripts may say of themselves. Only "allow-stale" makes no difference
+/// here: there is no replica.
 const FLAGS: [&[u8]; 5] = [
     b"no-writes",
     b"allow-oom",
@@ -26,6 +26,10 @@ pub(super) struct Script<'a> {
     pub(super) no_writes: bool,
     /// It may write though memory is short.
     pub(super) allow_oom: bool,
+    /// It may use keys of several slots.
+    pub(super) crosses: bool,
+    /// It refuses to run in a cluster.
+    pub(super) no_cluster: bool,
 }
 
 impl<'a> Script<'a> {
@@ -35,6 +39,8 @@ impl<'a> Script<'a> {
             declared: false,
             no_writes: false,
             allow_oom: false,
+            crosses: false,
+            no_cluster: false,
         };
         if !text.starts_with(b"#!") {
             return Ok(script);
@@ -61,6 +67,8 @@ impl<'a> Script<'a> {
                 }
                 script.no_writes |= flag == FLAGS[0];
                 script.allow_oom |= flag == FLAGS[1];
+                script.no_cluster |= flag == FLAGS[3];
+                script.crosses |= flag == FLAGS[4];
             }
         }
         Ok(script)

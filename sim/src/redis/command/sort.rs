@@ -6,7 +6,7 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, bulk, int};
 use crate::redis::value::{Hash, List, Typed as _, Value};
-use crate::redis::{State, number};
+use crate::redis::{State, cluster, number};
 
 struct Options<'a> {
     by: Option<Arg<'a>>,
@@ -17,7 +17,8 @@ struct Options<'a> {
     store: Option<Arg<'a>>,
 }
 
-fn options<'a>(args: &[Arg<'a>], read_only: bool) -> Result<Options<'a>, Fail> {
+fn options<'a>(state: &State, args: &[Arg<'a>], read_only: bool) -> Result<Options<'a>, Fail> {
+    let (key, args) = (&args[1], &args[2..]);
     let mut found = Options {
         by: None,
         get: Vec::new(),
@@ -42,9 +43,16 @@ fn options<'a>(args: &[Arg<'a>], read_only: bool) -> Result<Options<'a>, Fail> {
             found.store = Some(after[0]);
             rest = &after[1..];
         } else if word.is("BY") && !after.is_empty() {
+            let sorts = after[0].contains(&b'*');
+            if sorts && cluster::denies(state, key, &after[0]) {
+                return Err(denied("BY", state));
+            }
             found.by = Some(after[0]);
             rest = &after[1..];
         } else if word.is("GET") && !after.is_empty() {
+            if cluster::denies(state, key, &after[0]) {
+                return Err(denied("GET", state));
+            }
             found.get.push(after[0]);
             rest = &after[1..];
         } else {
@@ -52,6 +60,17 @@ fn options<'a>(args: &[Arg<'a>], read_only: bool) -> Result<Options<'a>, Fail> {
         }
     }
     Ok(found)
+}
+
+fn denied(option: &str, state: &State) -> Fail {
+    let when = if state.version.sorts_within_slots() {
+        " when keys formed by the pattern may be in different slots"
+    } else {
+        ""
+    };
+    Fail::new(format!(
+        "ERR {option} option of SORT denied in Cluster mode{when}."
+    ))
 }
 
 /// What a pattern stands for with `item` in place of its star: a string, or
@@ -145,7 +164,7 @@ pub(super) fn sort_ro(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn run(state: &mut State, args: &[Arg], read_only: bool) -> Out {
-    let options = options(&args[2..], read_only)?;
+    let options = options(state, args, read_only)?;
     let mut items: Vec<Bytes> = match state.db.entry(&args[1]).map(|e| &e.value) {
         None => Vec::new(),
         Some(Value::List(list)) => list.iter().cloned().collect(),

@@ -6,9 +6,9 @@ use sluice_core::redis::Reply;
 
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, bitfield, bits, blocking, config, databases, hashes, keys, lcs, lists, memory,
-    object, pubsub, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops,
-    zsets,
+    Arg, Out, bitfield, bits, blocking, cluster, config, databases, hashes, keys, lcs, lists,
+    memory, object, pubsub, scripts, server, sets, sort, streams, strings, transactions, zranges,
+    zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -251,6 +251,7 @@ const TABLE: &[Spec] = table! {
     Data "bzpopmax" -3 w ALL_BUT_LAST blocking::bzpopmax;
     Data "bzpopmin" -3 w ALL_BUT_LAST blocking::bzpopmin;
     Session "client" -2 r NO server::client;
+    Data "cluster" -2 r NO cluster::cluster;
     Session "command" -1 r NO server::command;
     Session "config" -2 r NO config::config;
     Data "copy" -3 g TWO databases::copy;
@@ -379,7 +380,7 @@ const TABLE: &[Spec] = table! {
     Session "unsubscribe" -1 r NO pubsub::unsubscribe;
     Session "unwatch" 1 r NO transactions::unwatch;
     Data "wait" 3 r NO blocking::wait;
-    Session "watch" -2 r NO transactions::watch;
+    Session "watch" -2 r ALL transactions::watch;
     Data "xack" -4 w ONE streams::xack;
     Data "xadd" -5 g ONE streams::xadd;
     Data "xautoclaim" -6 w ONE streams::xautoclaim;

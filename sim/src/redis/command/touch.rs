@@ -57,7 +57,7 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
 }
 
 /// What stands in the first pair of braces, or the whole key.
-fn tag(key: &[u8]) -> &[u8] {
+pub(in crate::redis) fn tag(key: &[u8]) -> &[u8] {
     let inside = key.iter().position(|b| *b == b'{').and_then(|open| {
         let rest = &key[open + 1..];
         let close = rest.iter().position(|b| *b == b'}')?;

@@ -7,6 +7,7 @@ use super::error::{self, Raised};
 use super::random::Random;
 use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
 use super::{Job, convert, sha1_hex};
+use crate::redis::cluster::Reach;
 use crate::redis::command::{self, Arg, Fail, Run, Spec};
 use crate::redis::memory::OUT_OF_MEMORY;
 use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version, number};
@@ -19,6 +20,7 @@ pub(super) struct Running {
     read_only: bool,
     /// There is memory, or it may go on, for it has written.
     may_grow: bool,
+    reach: Reach,
     /// Objects that were turned into text, in order.
     names: u32,
     /// Instructions executed.
@@ -39,6 +41,7 @@ impl Default for Running {
             keys: Vec::new(),
             read_only: false,
             may_grow: true,
+            reach: Reach::default(),
             names: 0,
             spent: 0,
             reply: Reply::Nil,
@@ -57,6 +60,7 @@ impl Running {
         self.keys.extend(job.keys.iter().map(Arg::shared));
         self.read_only = job.read_only;
         self.may_grow = job.may_grow;
+        self.reach = job.reach;
         self.names = 0;
         self.spent = 0;
     }
@@ -99,6 +103,7 @@ impl Running {
             }
             self.may_grow = true;
         }
+        self.reach.check(spec, args, self.state.version)?;
         self.check_keys(spec, args);
         Ok(run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()))
     }

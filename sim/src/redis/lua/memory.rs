@@ -57,7 +57,7 @@ fn key(state: &State, job: &Job) -> u64 {
     }
     state.hash_keys(&mut key, |db| db.digest(state.now_us));
     state.subscriptions.hash(&mut key);
-    (&state.undeclared, state.now_us, state.version).hash(&mut key);
+    (&state.undeclared, state.now_us, state.version, state.nodes).hash(&mut key);
     key.write(&job.sha);
     (job.keys.len(), job.argv.len(), job.read_only, job.may_grow).hash(&mut key);
     for arg in job.keys.iter().chain(job.argv) {

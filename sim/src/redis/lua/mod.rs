@@ -25,6 +25,7 @@ use mlua::{Function, Lua, LuaOptions, StdLib};
 use sha1::{Digest, Sha1};
 use sluice_core::redis::Reply;
 
+use super::cluster::Reach;
 use super::command::{Arg, Fail};
 use super::hash::FixedState;
 use super::{Sha, State};
@@ -67,6 +68,7 @@ pub(super) struct Job<'a> {
     pub(super) read_only: bool,
     /// Not while memory is short.
     pub(super) may_grow: bool,
+    pub(super) reach: Reach,
 }
 
 /// A script that is ready to run.
