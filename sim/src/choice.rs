@@ -110,6 +110,8 @@ pub enum Kind {
     ServerErrors,
     /// The server throws a key away.
     Eviction,
+    /// A replica has, or has not yet, what a connection wrote.
+    Replicate,
     /// The server is up again.
     ServerStart,
     /// The time of faults is over, everything heals.

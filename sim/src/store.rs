@@ -80,6 +80,17 @@ pub trait Store: Clone + Debug {
     /// gone, and unless `keep_data`, all keys are.
     fn restart(&mut self, keep_data: bool);
 
+    /// Whether a session waits for a replica to have what it wrote last.
+    fn awaits_replica(&self, session: SessionId) -> bool {
+        let _ = session;
+        false
+    }
+
+    /// A replica has it: answers the session.
+    fn replicated(&mut self, session: SessionId) {
+        let _ = session;
+    }
+
     /// Keys that the server may throw away for want of memory, in an order that
     /// is always the same. None where it refuses to write instead.
     fn evictable(&self, now_us: u64) -> Vec<Bytes> {

@@ -8,6 +8,7 @@ use verify::mutant::{self, Mutant, matrix};
 use verify::run::{Outcome, Run};
 use verify::scenario::Scenario;
 use verify::strategy::Strategy;
+use verify::subject::quirk::Quirk;
 use verify::subject::variant;
 use verify::subject::{self, Kind};
 use verify::{pool, property};
@@ -184,4 +185,40 @@ fn every_patch_fits_the_scripts_and_changes_them() {
             );
         }
     }
+}
+
+/// The control of `waits-elsewhere`: the same client, which says WAIT where it
+/// asked, keeps the cap through the same failovers.
+#[test]
+fn who_waits_where_it_asked_keeps_the_cap() {
+    let wrong = mutant::by_name("waits-elsewhere").expect("it is known");
+    let right = subject::Subject {
+        name: "waits",
+        convicted_by: &[],
+        kind: Kind::Slots(variant::Variant::NONE.with(Quirk::Waits)),
+        ..wrong.subject
+    };
+    let runs = |subject| verify::run::many(&subject, &Scenario::swarm(), 0..300, |_, _| {});
+    let fired = |runs: &[Outcome]| -> u64 {
+        let all = runs.iter().flat_map(|run| &run.faults);
+        all.filter(|f| f.kind == "server_failover")
+            .map(|f| f.times)
+            .sum()
+    };
+    let broke = |runs: &[Outcome]| runs.iter().filter(|run| run.breaks("R1.1(b)")).count();
+    let premises = |runs: &[Outcome]| -> u64 {
+        let all = runs.iter().flat_map(|run| &run.findings);
+        all.filter(|f| f.is("R1.1(b)")).map(|f| f.premises).sum()
+    };
+    let (right, wrong) = (runs(right), runs(wrong.subject));
+    println!(
+        "{} and {} failovers, {} premises, {} broke",
+        fired(&right),
+        fired(&wrong),
+        premises(&right),
+        broke(&wrong)
+    );
+    assert!(fired(&right) > 200 && premises(&right) > 200);
+    assert_eq!(broke(&right), 0);
+    assert!(broke(&wrong) > 0);
 }

@@ -433,6 +433,14 @@ impl Store for Server {
         Self::restart(self, keep_data);
     }
 
+    fn awaits_replica(&self, session: SessionId) -> bool {
+        Self::awaits_replica(self, session)
+    }
+
+    fn replicated(&mut self, session: SessionId) {
+        Self::replicated(self, session);
+    }
+
     fn evictable(&self, now_us: u64) -> Vec<Bytes> {
         Self::evictable(self, now_us)
     }

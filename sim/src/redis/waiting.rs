@@ -33,6 +33,8 @@ pub(super) enum Wants {
     Stream,
     /// A stream with a group: that it is gone is news, too.
     Group,
+    /// No key, but that a replica has what its connection wrote.
+    Replica,
 }
 
 impl Wants {
@@ -42,7 +44,7 @@ impl Wants {
             | (Self::ZSet, Some(Value::ZSet(_)))
             | (Self::Stream, Some(Value::Stream(_)))
             | (Self::Group, _) => true,
-            (Self::List | Self::ZSet | Self::Stream, _) => false,
+            (Self::List | Self::ZSet | Self::Stream | Self::Replica, _) => false,
         }
     }
 }
@@ -235,6 +237,25 @@ impl Server {
     #[must_use]
     pub fn is_parked(&self, session: SessionId) -> bool {
         self.state.waiting.of(session).is_some()
+    }
+
+    /// Whether the session waits for its last write to be at a replica. What is
+    /// there, whoever keeps replicas knows.
+    #[must_use]
+    pub fn awaits_replica(&self, session: SessionId) -> bool {
+        let waiter = self.state.waiting.of(session);
+        let waiter = waiter.and_then(|number| self.state.waiting.waiters.get(&number));
+        waiter.is_some_and(|waiter| waiter.wants == Wants::Replica)
+    }
+
+    /// It is there: one replica has it.
+    pub fn replicated(&mut self, session: SessionId) {
+        if self.awaits_replica(session)
+            && let Some(number) = self.state.waiting.of(session)
+        {
+            self.state.take_waiter(number);
+            self.state.waiting.done.push_back((session, Reply::Int(1)));
+        }
     }
 
     /// `CLIENT UNBLOCK`: ends a wait early; whether there was one.

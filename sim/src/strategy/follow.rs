@@ -99,6 +99,7 @@ impl Decision {
             | Kind::Mend
             | Kind::Restart
             | Kind::Resume
+            | Kind::Replicate
             | Kind::ServerStart
             | Kind::Heal
             | Kind::Setup => Role::Event,

@@ -128,6 +128,12 @@ impl<P: Program, S: Store> World<P, S> {
         for behind in &self.behind {
             behind.identity(now_us, &places).hash(&mut state);
         }
+        if !self.behind.is_empty() {
+            // What each would be told that asks for its last write.
+            for at in &links {
+                self.writes_since(*at).hash(&mut state);
+            }
+        }
         self.inbox.hash(&mut state);
         state.finish()
     }

@@ -107,6 +107,8 @@ pub(super) struct Link {
     /// The command that waits at the server for something to answer with;
     /// nothing after it is executed before.
     pub(super) parked: Option<(Ticket, Command)>,
+    /// Its last command that wrote, by the count of all that did.
+    pub(super) wrote: u64,
     pub(super) up: VecDeque<UpFrame>,
     pub(super) down: VecDeque<DownFrame>,
     /// What the client has asked and has no answer to, in order.

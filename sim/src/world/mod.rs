@@ -90,6 +90,8 @@ pub struct World<P, S = Server> {
     /// The server before each of the last commands that wrote, the oldest
     /// first: what a replica may be. Empty where none can take over.
     behind: VecDeque<S>,
+    /// How many commands have written, as far as anybody may ask.
+    writes: u64,
     /// The server is busy until then.
     server_free_at: u64,
     next_fault: u64,
@@ -231,6 +233,7 @@ impl<P: Program, S: Store> World<P, S> {
             loading_until: 0,
             refusing: None,
             behind: VecDeque::new(),
+            writes: 0,
             server_free_at: 0,
             next_fault: if setup.faults.any() { 0 } else { NEVER },
             healed: !setup.faults.any(),

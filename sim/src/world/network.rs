@@ -87,6 +87,7 @@ impl<P: Program, S: Store> World<P, S> {
             debug_assert_eq!(link.phase, Phase::Free);
             (link.session, link.who, link.number) = (session, who, number);
             (link.role, link.phase, link.client_open) = (role, phase, true);
+            link.wrote = 0;
         } else {
             self.links.push(Shared::new(Link {
                 session,
@@ -99,6 +100,7 @@ impl<P: Program, S: Store> World<P, S> {
                 stalled_until: 0,
                 turn: None,
                 parked: None,
+                wrote: 0,
                 up: Default::default(),
                 down: Default::default(),
                 pending: Default::default(),
@@ -261,7 +263,9 @@ impl<P: Program, S: Store> World<P, S> {
         let reply = match self.refusal(&command) {
             Some(error) => Some(Reply::error(error)),
             None => {
-                self.replicate(&command);
+                if self.replicate(&command) {
+                    self.links[at].wrote = self.writes;
+                }
                 self.server.submit(engine, now_us, session, &command)
             }
         };
@@ -270,6 +274,9 @@ impl<P: Program, S: Store> World<P, S> {
             Some(reply) => self.answer(at, ticket, command, reply, done, chooser),
             None => {
                 self.links[at].parked = Some((ticket, command));
+                if self.server.awaits_replica(session) && self.is_replicated(at, chooser) {
+                    self.server.replicated(session);
+                }
                 self.reschedule_link(at);
             }
         }

@@ -41,15 +41,43 @@ impl<P: Program, S: Store> World<P, S> {
     }
 
     /// Before a command that may write: the state that a replica has until it
-    /// has caught up.
-    pub(super) fn replicate(&mut self, command: &Command) {
+    /// has caught up. Whether it may write, where that matters.
+    pub(super) fn replicate(&mut self, command: &Command) -> bool {
         let fails_over = self.faults.weights[FaultKind::ServerFailover] > 0 && self.may_fault();
-        if fails_over && self.server.touch(command).writes {
+        let writes = fails_over && self.server.touch(command).writes;
+        if writes {
             if self.behind.len() == LAG_MAX {
                 self.behind.pop_front();
             }
             self.behind.push_back(self.server.clone());
+            self.writes += 1;
         }
+        writes
+    }
+
+    /// Whether the replica has what a connection wrote last, now that it asks: it
+    /// may, and then it will not lack it any more. Of what others wrote, and of
+    /// what the same client wrote on another connection, nothing is said.
+    pub(super) fn is_replicated(&mut self, at: usize, chooser: &mut dyn Chooser) -> bool {
+        let since = self.writes_since(at);
+        if self.behind.len() > since {
+            let link = &self.links[at];
+            let (who, number) = (link.who, link.number);
+            let what = Label::new(Kind::Replicate, who.host, who.actor, number);
+            if chooser.draw(what, 2) == 1 {
+                return false;
+            }
+            let lacks = self.behind.len() - since;
+            self.behind.drain(..lacks);
+        }
+        true
+    }
+
+    /// How many of the writes that a replica may lack came after the last of a
+    /// connection.
+    pub(super) fn writes_since(&self, at: usize) -> usize {
+        let since = self.writes - self.links[at].wrote;
+        usize::try_from(since).map_or(LAG_MAX, |since| since.min(LAG_MAX))
     }
 
     pub(super) fn fault_label(&self, kind: Kind) -> Label {

@@ -131,4 +131,11 @@ pub(super) const ALL: &[Mutant] = &[
         client(Quirk::ErrorMeansDenied),
     )
     .hard(),
+    Mutant::new(
+        "B46",
+        "waits-elsewhere",
+        "a grant is believed once WAIT says that a replica has it, but WAIT is said on another connection",
+        &["R1.1(b)"],
+        client(Quirk::WaitsElsewhere),
+    ),
 ];

@@ -204,14 +204,16 @@ impl Bounds {
     pub fn note(&mut self, happenings: &[Happening], world: &World<Process, Server>) {
         for happening in happenings {
             match happening {
-                Happening::ClockStepped { host, .. } => self.leave(world, *host, true),
+                Happening::ClockStepped { host, .. } => self.leave(world, *host, None),
                 Happening::ServerClockStepped { .. } => {
-                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, true));
+                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, None));
                 }
                 Happening::ServerStopped {
-                    kind: FaultKind::ServerWipe | FaultKind::ServerFailover,
+                    kind: loss @ (FaultKind::ServerWipe | FaultKind::ServerFailover),
                     ..
-                } => (0..world.hosts() as u16).for_each(|host| self.leave(world, host, false)),
+                } => {
+                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, Some(*loss)))
+                }
                 // Nobody is left who could believe anything.
                 Happening::Restarted { host } => {
                     for seat in world.program(*host).seats() {
@@ -226,7 +228,8 @@ impl Bounds {
         }
     }
 
-    fn leave(&mut self, world: &World<Process, Server>, host: u16, by_clock: bool) {
+    /// `loss`: what the server lost; `None` if a clock stepped.
+    fn leave(&mut self, world: &World<Process, Server>, host: u16, loss: Option<FaultKind>) {
         for seat in world.program(host).seats() {
             let clients = [
                 (Level::Sessions, Some(&seat.session)),
@@ -236,10 +239,10 @@ impl Bounds {
                 let Some(client) = client else { continue };
                 let key = (level, seat.user.number);
                 // What knows no leases knows no clocks.
-                if by_clock && matches!(client, AnyClient::Hash(_)) {
+                if loss.is_none() && matches!(client, AnyClient::Hash(_)) {
                     continue;
                 }
-                if !by_clock && client.survives_failover() {
+                if loss.is_some_and(|loss| client.survives(loss)) {
                     self.lost.insert(key, client.nonce());
                 } else {
                     self.out.insert(key, client.nonce());

@@ -9,6 +9,7 @@ use sluice_core::script::{self, GateKeys};
 use sluice_core::slots::{Config, Fence, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::redis::Keyspace;
+use sluice_sim::world::FaultKind;
 
 use super::hash_gate::{self, HashGate};
 use super::quirk::QuirkyClient;
@@ -153,7 +154,7 @@ impl Gate {
     /// writes.
     #[must_use]
     pub fn survives_failover(&self) -> bool {
-        matches!(self, Self::Slots(gate) if gate.variant.guarded)
+        matches!(self, Self::Slots(gate) if gate.survives(FaultKind::ServerFailover))
     }
 
     /// Whether its server may throw its keys away, against all assumptions.
@@ -309,14 +310,14 @@ impl AnyClient {
         }
     }
 
-    /// Whether its gate promises to keep its cap though the server loses its
-    /// last writes.
+    /// Whether its gate promises to keep its cap though the server loses what
+    /// this fault loses.
     #[must_use]
-    pub fn survives_failover(&self) -> bool {
+    pub fn survives(&self, loss: FaultKind) -> bool {
         match self {
             Self::Hash(_) => false,
             Self::Slots(client) => client.settings().keys.is_guarded(),
-            Self::Quirky(client) => client.inner().settings().keys.is_guarded(),
+            Self::Quirky(client) => client.gate().survives(loss),
         }
     }
 

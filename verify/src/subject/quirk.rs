@@ -22,6 +22,12 @@ use super::variant::SlotsGate;
 /// 2026-01-01 in milliseconds: where clients that send their own time begin.
 const EPOCH_MS: u64 = 1_767_225_600_000;
 
+/// Marks the requests with which a client makes sure of another.
+const ASKED: u64 = 1 << 63;
+
+/// For how long it asks.
+const PATIENCE_MS: u64 = 300;
+
 /// What is wrong about a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +57,12 @@ pub enum Quirk {
     LeaseInASecondStep,
     /// It shows no fencing number to what the gate guards.
     ShowsNoFence,
+    /// It waits for a replica to have what the gate has granted, on another
+    /// connection than the one on which it asked: that has written nothing, and
+    /// is told so at once.
+    WaitsElsewhere,
+    /// The same on the connection on which it asked: not wrong.
+    Waits,
     /// Its name depends on where something lies in memory: the same seed is
     /// another run in another process.
     SignsWithAnAddress,
@@ -68,9 +80,19 @@ pub struct QuirkyClient {
     was_known: bool,
     /// Beyond its lease, and it does not care.
     beyond: Option<Fence>,
+    /// A grant, or a renewal, that is not believed yet.
+    unsure: Option<(RequestId, Reply)>,
     /// Requests that await an answer, and since when.
     sent: Vec<(RequestId, LocalTime)>,
     outputs: VecDeque<Output>,
+}
+
+impl Quirk {
+    /// Whether it means to keep its cap though the server loses its last writes.
+    #[must_use]
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Waits | Self::WaitsElsewhere)
+    }
 }
 
 impl QuirkyClient {
@@ -88,9 +110,15 @@ impl QuirkyClient {
             names: 0,
             was_known: false,
             beyond: None,
+            unsure: None,
             sent: Vec::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// What it is a client of.
+    pub(super) fn gate(&self) -> &SlotsGate {
+        &self.gate
     }
 
     /// The machine inside.
@@ -148,6 +176,7 @@ impl QuirkyClient {
             (Quirk::LeaseInASecondStep, Input::Reply(request, reply)) => {
                 Input::Reply(request, without_lease_yet(reply))
             }
+            (Quirk::Waits | Quirk::WaitsElsewhere, input) => return self.makes_sure(input),
             (Quirk::NeverStops, Input::Ask(Ask::Release | Ask::Cancel))
                 if self.beyond.take().is_some() =>
             {
@@ -162,6 +191,34 @@ impl QuirkyClient {
             }
             (_, input) => input,
         })
+    }
+
+    /// Keeps a grant back until `WAIT` has said that a replica has it.
+    fn makes_sure(&mut self, input: Input) -> Option<Input> {
+        let asked = |id: RequestId| RequestId(id.0 | ASKED);
+        match input {
+            Input::Reply(request, reply) if gives(&reply) => {
+                if self.quirk == Quirk::WaitsElsewhere {
+                    self.outputs.push_back(Output::Reset(Conn::Commands));
+                }
+                let command = Command::new("WAIT").num(1).num(PATIENCE_MS);
+                let request_of_it = asked(request);
+                self.unsure = Some((request, reply));
+                self.outputs.push_back(Output::Send {
+                    request: request_of_it,
+                    command,
+                });
+                None
+            }
+            Input::Reply(id, _) | Input::Failed(id, _) if id.0 & ASKED != 0 => {
+                let (request, reply) = self.unsure.take_if(|(of, _)| asked(*of) == id)?;
+                Some(match input {
+                    Input::Reply(_, Reply::Int(1..)) => Input::Reply(request, reply),
+                    _ => Input::Failed(request, Failure::Unknown),
+                })
+            }
+            input => Some(input),
+        }
     }
 
     fn walk_away(&mut self) {
@@ -184,6 +241,7 @@ impl QuirkyClient {
     fn says(&mut self, now: LocalTime, output: Output) -> Option<Output> {
         Some(match (self.quirk, output) {
             (_, Output::Send { request, command }) => {
+                self.unsure = None;
                 self.sent.retain(|(r, _)| *r != request);
                 self.sent.push((request, now));
                 let command = self.sends(now, command);
@@ -308,8 +366,14 @@ impl Client for QuirkyClient {
 impl Hash for QuirkyClient {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.inner, self.names, self.was_known, self.beyond).hash(state);
-        (&self.sent, &self.outputs).hash(state);
+        (&self.unsure, &self.sent, &self.outputs).hash(state);
     }
+}
+
+/// Whether a reply is something to believe in.
+fn gives(reply: &Reply) -> bool {
+    let text = reply.as_bytes().unwrap_or_default();
+    text.starts_with(b"granted ") || text.starts_with(b"renewed ")
 }
 
 /// A reply with another time to live in it, if it has one.

@@ -15,6 +15,7 @@ use sha1::{Digest, Sha1};
 use sluice_core::client::slots::Settings;
 use sluice_core::redis::{Bytes, Command};
 use sluice_core::script::{self, Script};
+use sluice_sim::world::FaultKind;
 
 use super::quirk::Quirk;
 
@@ -125,6 +126,14 @@ impl SlotsGate {
             variant,
             scripts: scripts.into_iter().map(Patched::new).collect(),
         }
+    }
+
+    /// Whether it promises to keep its cap though the server loses what this
+    /// fault loses.
+    #[must_use]
+    pub fn survives(&self, loss: FaultKind) -> bool {
+        let waits = self.variant.quirk.waits() && loss == FaultKind::ServerFailover;
+        self.variant.guarded || waits
     }
 
     /// The command as this variant says it: other scripts, other numbers.

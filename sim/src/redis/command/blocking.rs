@@ -147,7 +147,7 @@ pub(super) fn wait(state: &mut State, args: &[Arg]) -> Out {
     let replicas = args[1].int()?;
     let timeout_us = milliseconds(&args[2], state.db.now_ms)?;
     if replicas > 0 {
-        wait_for(state, &[], Wants::Group, timeout_us)?;
+        wait_for(state, &[], Wants::Replica, timeout_us)?;
     }
     Ok(Reply::Int(0))
 }

@@ -42,6 +42,11 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
             ..Touch::default()
         },
         ("time" | "ping" | "echo", _) => Touch::default(),
+        // It looks at what was written, whatever that was.
+        ("wait", _) => Touch {
+            writes: false,
+            ..ALL
+        },
         // Its patterns name keys that cannot be known before.
         ("sort" | "sort_ro", _) | (_, Keys::None) => ALL,
         (_, keys) => {

@@ -1,6 +1,7 @@
 //! The world and the simulated Redis, together.
 
 use super::*;
+use crate::dist::Dist;
 use crate::redis::{Engine, Policy, Server};
 use crate::strategy::Random;
 
@@ -124,5 +125,71 @@ fn an_eviction_strikes_what_the_policy_lets_go() {
         while world.step(&engine, &mut wish).is_some() {}
         let left = i64::from(gone.is_none());
         assert_eq!(world.program(0).news()[1..], [reply(2, 1), reply(3, left)]);
+    }
+}
+
+/// Lets replicas lag, or not, and failovers lose as much as they can.
+struct Fate {
+    lags: bool,
+}
+
+impl Chooser for Fate {
+    fn pick(&mut self, options: &[Label]) -> usize {
+        Wish::default().pick(options)
+    }
+
+    fn draw(&mut self, what: Label, bound: u64) -> u64 {
+        match what.kind {
+            Kind::Replicate => u64::from(self.lags),
+            Kind::ServerFailover => bound - 1,
+            _ => 0,
+        }
+    }
+
+    fn sample(&mut self, what: Label, dist: Dist) -> u64 {
+        if what.host == Label::SERVER {
+            u64::MAX / 2 // the next fault
+        } else {
+            dist.mean()
+        }
+    }
+}
+
+/// Who waits where it has written is told the truth, and a failover loses nothing
+/// of what it was told is safe. Who waits elsewhere is told that all is well.
+#[test]
+fn a_wait_is_about_what_its_own_connection_wrote() {
+    let wait = ["WAIT", "1", "500"];
+    let program = Puppet::default()
+        .at(1_000 * MS, 0, command(1, &["SET", "k", "1"]))
+        .at(2_000 * MS, 2, command(2, &wait))
+        .at(3_000 * MS, 0, command(3, &wait));
+    let engine = Engine::new();
+    for lags in [false, true] {
+        let mut world: World<Puppet> = World::new(Setup {
+            hosts: vec![HostSetup::new(program.clone())],
+            server: Server::new(),
+            mode: Mode::Timed(Delays::LOCAL),
+            faults: Faults::new(
+                PerFault::default().with(FaultKind::ServerFailover, 1),
+                60_000 * MS,
+            ),
+            epoch_us: 1_700_000_000_000_000,
+        });
+        let mut fate = Fate { lags };
+        while world.program(0).news().len() < 3 {
+            world.step(&engine, &mut fate).expect("more is to come");
+        }
+        assert_eq!(
+            world.program(0).news()[1],
+            reply(2, 1),
+            "it has written nothing"
+        );
+        let safe = i64::from(!lags);
+        assert_eq!(world.program(0).news()[2], reply(3, safe));
+        world.happenings.clear();
+        world.fire(FaultKind::ServerFailover, &mut fate);
+        let kept = world.server().keyspace().string(b"k", 0).is_some();
+        assert_eq!(kept, !lags);
     }
 }
