@@ -106,6 +106,8 @@ pub enum Kind {
     ServerWipe,
     /// A replica takes the server's place.
     ServerFailover,
+    /// A replica takes the server's place, and the server does not know.
+    ServerSplit,
     /// The server answers with errors for so many nanoseconds.
     ServerErrors,
     /// The server throws a key away.

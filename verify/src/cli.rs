@@ -23,6 +23,7 @@ use picture::PictureArgs;
 mod audit;
 mod determinism;
 mod diff;
+mod failover;
 mod find;
 mod history;
 mod mutants;
@@ -106,6 +107,8 @@ enum Command {
     /// Run swarms of faults until so many joins were given a place
     #[command(mut_arg("subject", |arg| arg.default_value("slots")))]
     Swarm(SwarmArgs),
+    /// What a failover does to a gate's cap, what keeps it, and what breaks it again
+    Failover(FailoverArgs),
     /// One of the two processes: writes every step
     #[command(hide = true)]
     Steps(StepsArgs),
@@ -296,6 +299,21 @@ struct SwarmArgs {
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct FailoverArgs {
+    /// Seeds over which beliefs are counted
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..400")]
+    seeds: Range<u64>,
+    /// Seeds searched for each counterexample, from the first of --seeds
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1..))]
+    budget: u64,
+    /// Show counterexamples as they were found
+    #[arg(long)]
+    no_shrink: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -543,6 +561,7 @@ pub fn main() -> ExitCode {
         Command::Prove(args) => prove::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Swarm(args) => swarm::run(&args),
+        Command::Failover(args) => failover::run(&args),
         Command::CheckDeterminism(args) => determinism::run(&args),
         Command::Steps(args) => determinism::steps(&args),
         Command::Diff(args) => diff::run(&args),

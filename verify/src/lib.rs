@@ -7,6 +7,7 @@ pub mod cli;
 pub mod determinism;
 pub mod diff;
 pub mod evidence;
+pub mod failover;
 pub mod faults;
 pub mod find;
 pub mod history;

@@ -176,6 +176,11 @@ impl Run<'_> {
                     return not("its script cache belongs to others too, and is not flushed".into());
                 }
                 Happening::ServerStopped { .. } => return not("the server dies".into()),
+                Happening::ServerSplit { .. }
+                | Happening::ExecutedByFormer { .. }
+                | Happening::FormerStopped => {
+                    return not("a replica takes over beside the server".into());
+                }
                 Happening::ServerRefuses { .. } => {
                     return not("the server refuses commands for reasons of its own".into());
                 }

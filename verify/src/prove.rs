@@ -257,6 +257,7 @@ fn in_bounds(world: &At) -> bool {
         FaultKind::ServerClockStep,
         FaultKind::ServerWipe,
         FaultKind::ServerFailover,
+        FaultKind::ServerSplit,
     ];
     out.iter().all(|kind| world.fired()[*kind] == 0)
 }

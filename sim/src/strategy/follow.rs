@@ -78,6 +78,7 @@ impl Decision {
             | Kind::ServerRestart
             | Kind::ServerWipe
             | Kind::ServerFailover
+            | Kind::ServerSplit
             | Kind::ServerErrors
             | Kind::Eviction => {
                 if label.host == Label::SERVER {

@@ -39,6 +39,9 @@ pub enum FaultKind {
     /// The server dies, and a replica takes its place: replication is
     /// asynchronous, so that it may lack the last commands, answered or not.
     ServerFailover,
+    /// The same, but the old server does not die: until it is told, it goes on
+    /// serving those who are connected to it. Nothing of that is kept.
+    ServerSplit,
     /// The server answers commands with an error for a while: it is read-only,
     /// out of memory, busy, cut off from its replicas or its cluster …
     ServerErrors,
@@ -48,7 +51,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// All kinds, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -64,6 +67,7 @@ impl FaultKind {
         Self::ServerRestart,
         Self::ServerWipe,
         Self::ServerFailover,
+        Self::ServerSplit,
         Self::ServerErrors,
         Self::Eviction,
     ];
@@ -84,6 +88,7 @@ impl FaultKind {
             Self::ServerRestart => "server_restart",
             Self::ServerWipe => "server_wipe",
             Self::ServerFailover => "server_failover",
+            Self::ServerSplit => "server_split",
             Self::ServerErrors => "server_errors",
             Self::Eviction => "eviction",
         }
@@ -105,6 +110,7 @@ impl FaultKind {
             Self::ServerRestart => Kind::ServerRestart,
             Self::ServerWipe => Kind::ServerWipe,
             Self::ServerFailover => Kind::ServerFailover,
+            Self::ServerSplit => Kind::ServerSplit,
             Self::ServerErrors => Kind::ServerErrors,
             Self::Eviction => Kind::Eviction,
         }

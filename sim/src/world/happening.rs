@@ -213,6 +213,25 @@ pub enum Happening {
         /// When it will be up again.
         until_ns: u64,
     },
+    /// Fault: a replica takes the server's place for who connects from now on;
+    /// who is connected stays with the old one.
+    ServerSplit {
+        /// How many of the last commands that wrote the replica lacks.
+        lost: u32,
+        /// When the old one learns of it, and ends.
+        until_ns: u64,
+    },
+    /// A server that has been replaced executed a command all the same.
+    ExecutedByFormer {
+        /// Who had sent it.
+        who: ActorId,
+        /// What was executed.
+        command: Command,
+        /// What the server answered.
+        reply: Reply,
+    },
+    /// A server that has been replaced has learnt of it, and ends.
+    FormerStopped,
     /// Fault: the server answers commands with an error for a while.
     ServerRefuses {
         /// Which.
@@ -242,6 +261,7 @@ impl Happening {
             Self::Connected { who, .. }
             | Self::Refused { who, .. }
             | Self::Executed { who, .. }
+            | Self::ExecutedByFormer { who, .. }
             | Self::Delivered { who, .. }
             | Self::Lost { who, .. }
             | Self::CommandLost { who, .. }
@@ -266,6 +286,8 @@ impl Happening {
             | Self::ScriptsFlushed
             | Self::Evicted { .. }
             | Self::ServerStopped { .. }
+            | Self::ServerSplit { .. }
+            | Self::FormerStopped
             | Self::ServerRefuses { .. }
             | Self::ServerStarted { .. }
             | Self::Healed => None,

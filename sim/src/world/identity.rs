@@ -125,6 +125,13 @@ impl<P: Program, S: Store> World<P, S> {
         self.healed.hash(&mut state);
         let refusing = self.refusing.map(|(refusal, at)| (refusal, self.ahead(at)));
         refusing.hash(&mut state);
+        if let Some((former, until)) = self.former.as_deref() {
+            (
+                former.identity(now_us, &places),
+                until - self.now.min(*until),
+            )
+                .hash(&mut state);
+        }
         for behind in &self.behind {
             behind.identity(now_us, &places).hash(&mut state);
         }

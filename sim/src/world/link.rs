@@ -100,6 +100,8 @@ pub(super) struct Link {
     pub(super) phase: Phase,
     pub(super) client_open: bool,
     pub(super) server_open: bool,
+    /// It leads to a server that has been replaced.
+    pub(super) former: bool,
     /// Nothing arrives before this time.
     pub(super) stalled_until: u64,
     /// The first frame up has arrived and waits for the server's attention.

@@ -43,6 +43,7 @@ mod reading;
 mod refusal;
 mod setup;
 mod shared;
+mod split;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -92,6 +93,8 @@ pub struct World<P, S = Server> {
     behind: VecDeque<S>,
     /// How many commands have written, as far as anybody may ask.
     writes: u64,
+    /// The server that has been replaced and does not know, and until when.
+    former: Option<Box<(S, u64)>>,
     /// The server is busy until then.
     server_free_at: u64,
     next_fault: u64,
@@ -234,6 +237,7 @@ impl<P: Program, S: Store> World<P, S> {
             refusing: None,
             behind: VecDeque::new(),
             writes: 0,
+            former: None,
             server_free_at: 0,
             next_fault: if setup.faults.any() { 0 } else { NEVER },
             healed: !setup.faults.any(),
@@ -535,6 +539,10 @@ impl<P: Program, S: Store> World<P, S> {
         match source {
             Source::Heal => Label::new(Kind::Heal, Label::SERVER, 0, 0),
             Source::Fault => self.fault_label(Kind::Fault),
+            Source::Server if self.splits_until() == Some(self.agenda.get(self.index(source))) => {
+                let splits = self.fired[FaultKind::ServerSplit];
+                Label::new(Kind::Wake, Label::SERVER, 1, splits)
+            }
             // Its timer has one name: there is one, and what it does follows.
             Source::Server if self.server_up => Label::new(Kind::Wake, Label::SERVER, 0, 0),
             Source::Server => Label::new(Kind::ServerStart, Label::SERVER, 0, self.stops()),
@@ -644,17 +652,27 @@ impl<P: Program, S: Store> World<P, S> {
     /// The server starts, or somebody has waited enough there.
     fn reschedule_server(&mut self) {
         let at = if self.server_up {
-            self.server.deadline_us().map_or(NEVER, |at_us| {
-                let left_us = at_us.saturating_sub(self.server_time_us());
-                // Its clock ticks with the true microseconds.
-                let tick = self.now - self.now % 1_000;
-                tick.saturating_add(left_us.saturating_mul(1_000))
-                    .max(self.now)
-            })
+            let deadline = |server: &S| {
+                server.deadline_us().map_or(NEVER, |at_us| {
+                    let left_us = at_us.saturating_sub(self.server_time_us());
+                    // Its clock ticks with the true microseconds.
+                    let tick = self.now - self.now % 1_000;
+                    tick.saturating_add(left_us.saturating_mul(1_000))
+                        .max(self.now)
+                })
+            };
+            let former = self.former.as_deref();
+            let former = former.map_or(NEVER, |(s, until)| deadline(s).min(*until));
+            deadline(&self.server).min(former)
         } else {
             self.server_up_at
         };
         self.agenda.set(self.index(Source::Server), at);
+    }
+
+    /// When a server that was replaced will learn of it.
+    fn splits_until(&self) -> Option<u64> {
+        self.former.as_deref().map(|(_, until)| *until)
     }
 
     fn reschedule_timer(&mut self, host: usize) {
@@ -692,6 +710,8 @@ impl<P: Program, S: Store> Hash for World<P, S> {
         (self.server_free_at, self.next_fault, self.healed).hash(state);
         self.refusing.hash(state);
         self.behind.iter().for_each(|s| s.digest().hash(state));
+        let former = self.former.as_deref();
+        former.map(|(s, until)| (s.digest(), *until)).hash(state);
         self.fired.total().hash(state);
         self.hosts.hash(state);
         self.links.hash(state);

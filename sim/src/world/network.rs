@@ -88,6 +88,7 @@ impl<P: Program, S: Store> World<P, S> {
             (link.session, link.who, link.number) = (session, who, number);
             (link.role, link.phase, link.client_open) = (role, phase, true);
             link.wrote = 0;
+            link.former = false;
         } else {
             self.links.push(Shared::new(Link {
                 session,
@@ -97,6 +98,7 @@ impl<P: Program, S: Store> World<P, S> {
                 phase,
                 client_open: true,
                 server_open: false,
+                former: false,
                 stalled_until: 0,
                 turn: None,
                 parked: None,
@@ -259,14 +261,15 @@ impl<P: Program, S: Store> World<P, S> {
         let Some(Up::Command { ticket, command }) = link.up.pop_front().map(|f| f.body) else {
             unreachable!("link {at} is due but has nothing to execute")
         };
-        let session = link.session;
+        let (session, former) = (link.session, link.former);
         let reply = match self.refusal(&command) {
-            Some(error) => Some(Reply::error(error)),
-            None => {
-                if self.replicate(&command) {
+            Some(error) if !former => Some(Reply::error(error)),
+            Some(_) | None => {
+                if !former && self.replicate(&command) {
                     self.links[at].wrote = self.writes;
                 }
-                self.server.submit(engine, now_us, session, &command)
+                let server = self.serving(former);
+                server.submit(engine, now_us, session, &command)
             }
         };
         let done = self.now.saturating_add(service);
@@ -285,13 +288,18 @@ impl<P: Program, S: Store> World<P, S> {
 
     /// The time of those who wait longest at the server is up.
     pub(super) fn time_out(&mut self, chooser: &mut dyn Chooser) {
-        self.server.time_out(self.server_time_us());
+        let now_us = self.server_time_us();
+        self.server.time_out(now_us);
+        if let Some((former, _)) = self.former.as_deref_mut() {
+            former.time_out(now_us);
+        }
         self.drain_server(self.now, chooser);
+        self.end_split(self.now, chooser);
     }
 
     /// Sends what the server has to say beside the reply to a command.
     fn drain_server(&mut self, done: u64, chooser: &mut dyn Chooser) {
-        while let Some((session, reply)) = self.server.poll_reply() {
+        while let Some((session, reply)) = self.next_reply() {
             let at = (session.0 & u64::from(u32::MAX)) as usize;
             let link = self.links.get_mut(at);
             let link = link.filter(|link| link.session == session);
@@ -299,7 +307,7 @@ impl<P: Program, S: Store> World<P, S> {
                 self.answer(at, ticket, command, reply, done, chooser);
             }
         }
-        while let Some((session, reply)) = self.server.poll_push() {
+        while let Some((session, reply)) = self.next_push() {
             self.push(session, done, reply, chooser);
         }
         self.reschedule_server();
@@ -317,13 +325,22 @@ impl<P: Program, S: Store> World<P, S> {
     ) {
         let link = &self.links[at];
         let (who, connection) = (link.who, link.number);
-        self.happenings.push(Happening::Executed {
-            who,
-            connection,
-            request: ticket.request,
-            command,
-            reply: reply.clone(),
-            sent_ns: ticket.sent_ns,
+        let reply_too = reply.clone();
+        self.happenings.push(if link.former {
+            Happening::ExecutedByFormer {
+                who,
+                command,
+                reply: reply_too,
+            }
+        } else {
+            Happening::Executed {
+                who,
+                connection,
+                request: ticket.request,
+                command,
+                reply: reply_too,
+                sent_ns: ticket.sent_ns,
+            }
         });
         if self.links[at].phase == Phase::Open && self.links[at].client_open {
             let arrival = self.after(done, who, |d| d.down, chooser);
@@ -361,10 +378,11 @@ impl<P: Program, S: Store> World<P, S> {
     fn hang_up(&mut self, at: usize) {
         let link = &mut self.links[at];
         let (who, connection, session) = (link.who, link.number, link.session);
+        let former = link.former;
         link.up.clear();
         link.parked = None;
         link.server_open = false;
-        self.server.disconnect(session);
+        self.serving(former).disconnect(session);
         self.reschedule_server();
         self.happenings.push(Happening::HungUp { who, connection });
         self.collect(at);

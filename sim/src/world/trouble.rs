@@ -43,8 +43,9 @@ impl<P: Program, S: Store> World<P, S> {
     /// Before a command that may write: the state that a replica has until it
     /// has caught up. Whether it may write, where that matters.
     pub(super) fn replicate(&mut self, command: &Command) -> bool {
-        let fails_over = self.faults.weights[FaultKind::ServerFailover] > 0 && self.may_fault();
-        let writes = fails_over && self.server.touch(command).writes;
+        let weights = &self.faults.weights;
+        let replaced = weights[FaultKind::ServerFailover] + weights[FaultKind::ServerSplit] > 0;
+        let writes = replaced && self.may_fault() && self.server.touch(command).writes;
         if writes {
             if self.behind.len() == LAG_MAX {
                 self.behind.pop_front();
@@ -149,6 +150,7 @@ impl<P: Program, S: Store> World<P, S> {
             FaultKind::ServerRestart | FaultKind::ServerWipe | FaultKind::ServerFailover => {
                 self.stop_server(kind, chooser);
             }
+            FaultKind::ServerSplit => self.split(chooser),
             FaultKind::ServerErrors => self.refuse_commands(chooser),
             FaultKind::Eviction => self.evict(chooser),
         }
@@ -290,15 +292,13 @@ impl<P: Program, S: Store> World<P, S> {
         let until_ns = self.outage(what, chooser);
         let mut lost = 0;
         if kind == FaultKind::ServerFailover {
-            lost = chooser.draw(what, self.behind.len() as u64 + 1) as usize;
-            if let Some(replica) = self.behind.iter().rev().nth(lost.wrapping_sub(1)) {
-                self.server = replica.clone();
-            }
+            (self.server, lost) = self.replica(what, chooser);
         }
         self.behind.clear();
+        self.former = None;
         self.happenings.push(Happening::ServerStopped {
             kind,
-            lost: lost as u32,
+            lost,
             until_ns,
         });
         self.server_up = false;
@@ -306,18 +306,30 @@ impl<P: Program, S: Store> World<P, S> {
         self.server_free_at = 0;
         for at in 0..self.links.len() {
             if self.links[at].server_open {
-                self.links[at].turn = None;
-                self.links[at].parked = None;
-                self.drop_up(at, 0);
-                self.end(at, chooser);
                 self.server.disconnect(self.links[at].session);
-                self.links[at].up.clear();
-                self.links[at].server_open = false;
-                self.collect(at);
+                self.close(at, chooser);
             }
         }
         self.server.restart(kind != FaultKind::ServerWipe);
         self.reschedule_server();
+    }
+
+    /// A replica that lacks some of the last writes, and how many it lacks.
+    pub(super) fn replica(&self, what: Label, chooser: &mut dyn Chooser) -> (S, u32) {
+        let lost = chooser.draw(what, self.behind.len() as u64 + 1) as usize;
+        let replica = self.behind.iter().rev().nth(lost.wrapping_sub(1));
+        (replica.unwrap_or(&self.server).clone(), lost as u32)
+    }
+
+    /// The server's end of a connection is gone, with what it has not executed.
+    pub(super) fn close(&mut self, at: usize, chooser: &mut dyn Chooser) {
+        self.links[at].turn = None;
+        self.links[at].parked = None;
+        self.drop_up(at, 0);
+        self.end(at, chooser);
+        self.links[at].up.clear();
+        self.links[at].server_open = false;
+        self.collect(at);
     }
 
     fn refuse_commands(&mut self, chooser: &mut dyn Chooser) {
@@ -394,6 +406,7 @@ impl<P: Program, S: Store> World<P, S> {
         if !self.server_up {
             self.start_server(chooser);
         }
+        self.end_split(NEVER, chooser);
         self.loading_until = 0;
         self.refusing = None;
         self.behind.clear();
@@ -456,7 +469,7 @@ impl<P: Program, S: Store> World<P, S> {
     }
 
     /// When an outage that begins now will end.
-    fn outage(&self, what: Label, chooser: &mut dyn Chooser) -> u64 {
+    pub(super) fn outage(&self, what: Label, chooser: &mut dyn Chooser) -> u64 {
         self.now
             .saturating_add(magnitude(self.faults.outage_ns_max, what, chooser).max(1))
     }

@@ -105,6 +105,16 @@ pub(super) const ALL: &[Mutant] = &[
         client(Quirk::NoScriptMeansDenied),
     ),
     Mutant::new(
+        "B41",
+        "without-min-replicas",
+        "the server that a replica has replaced goes on granting and renewing: nothing told it to stop",
+        &["R1.1(b)"],
+        Kind::Slots(Variant {
+            splits: true,
+            ..Variant::GUARDED
+        }),
+    ),
+    Mutant::new(
         "B42",
         "on-a-server-that-evicts",
         "the server's policy is `allkeys-lru`: when memory is short it throws away who is inside",

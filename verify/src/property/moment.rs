@@ -214,6 +214,10 @@ impl Bounds {
                 } => {
                     (0..world.hosts() as u16).for_each(|host| self.leave(world, host, Some(*loss)))
                 }
+                Happening::ServerSplit { .. } => {
+                    let loss = Some(FaultKind::ServerFailover);
+                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, loss));
+                }
                 // Nobody is left who could believe anything.
                 Happening::Restarted { host } => {
                     for seat in world.program(*host).seats() {
@@ -288,6 +292,17 @@ impl<'a> Moment<'a> {
     #[must_use]
     pub fn believers(&self, level: Level) -> &[Believer<'a>] {
         self.believers[level as usize].get_or_init(|| self.find_believers(level))
+    }
+
+    /// Who believes to hold a slot, within bounds, if these are more than there
+    /// are slots (R1.1(b)). Not those who were granted before a shrink and learnt
+    /// of it after: they are held (R1.11).
+    #[must_use]
+    pub fn crowd(&self, gate: &GateMoment) -> Option<Vec<&Believer<'a>>> {
+        let believers = self.believers(gate.level).iter();
+        let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
+        let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= believers.len();
+        (believers.len() > gate.after.capacity as usize && !shrunk).then_some(believers)
     }
 
     fn find_believers(&self, level: Level) -> Vec<Believer<'a>> {
@@ -379,6 +394,7 @@ impl<'a> Moment<'a> {
     pub fn loses_data(&self) -> bool {
         let loses = |h: &Happening| match h {
             Happening::ServerStopped { kind, .. } => *kind != FaultKind::ServerRestart,
+            Happening::ServerSplit { .. } => true,
             _ => false,
         };
         self.happenings.iter().any(loses)

@@ -131,15 +131,14 @@ impl Property for Belief {
             if self.only.is_some_and(|level| level != gate.level) {
                 continue;
             }
+            let capacity = gate.after.capacity as usize;
             let believers = moment.believers(gate.level).iter();
-            let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
-            let (count, capacity) = (believers.len(), gate.after.capacity as usize);
-            self.premises += u64::from(count >= capacity);
-            // Granted before a shrink, learnt of after it: held, and no fault
-            // (R1.11). That each of them is held is R1.8's to see.
-            let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= count;
-            if count > capacity && !shrunk {
-                let who: Vec<&str> = believers.iter().take(12).map(|b| b.user.id()).collect();
+            let full = believers.filter(|b| b.in_bounds).count() >= capacity;
+            self.premises += u64::from(full);
+            // That each of them is held is R1.8's to see.
+            if let Some(crowd) = moment.crowd(gate) {
+                let count = crowd.len();
+                let who: Vec<&str> = crowd.iter().take(12).map(|b| b.user.id()).collect();
                 let words = format!(
                     "{count} believe to be among the {capacity} {}: {}{}",
                     gate.level.name(),

@@ -288,7 +288,7 @@ fn observe(gates: &mut [GateMoment], world: &World<Process, Server>) {
                     }
                     gate.operation = Some((*who, operation));
                 }
-                Happening::ServerStopped { .. } => {
+                Happening::ServerStopped { .. } | Happening::ServerSplit { .. } => {
                     gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
                     gate.before = gate.after.clone();
                 }

@@ -61,7 +61,13 @@ impl Scenario {
         let faults = match self.load {
             Load::Swarm => {
                 let survives = gates.iter().all(|(_, gate)| gate.survives_failover());
-                swarm_faults(survives, evicts, &mut draw)
+                let never = |kind| match kind {
+                    FaultKind::ServerFailover => !survives,
+                    FaultKind::Eviction => !evicts,
+                    FaultKind::ServerSplit => !gates.iter().any(|(_, gate)| gate.may_be_split()),
+                    _ => false,
+                };
+                swarm_faults(never, &mut draw)
             }
             Load::Proof { faults, .. } => Faults::new(faults, 600 * S),
             Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Race | Load::Rush => {
@@ -236,16 +242,21 @@ impl Scenario {
     }
 }
 
-/// `survives`: the gates promise to survive failover. `evicts`: the server may
-/// throw keys away; else it never does, and is asked for nothing.
-fn swarm_faults(survives: bool, evicts: bool, draw: &mut Draw<'_>) -> Faults {
+/// `never`: what no gate of the subject has to bear.
+fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Faults {
     let mut weights = PerFault::default();
     for kind in FaultKind::ALL {
         // Swarm testing (Groce et al. 2012): leave some out altogether.
         weights[kind] = match kind {
-            FaultKind::ServerFailover if !survives => 0,
-            FaultKind::Eviction if !evicts => 0,
-            FaultKind::ServerFailover | FaultKind::ServerErrors | FaultKind::Eviction => {
+            FaultKind::ServerFailover | FaultKind::ServerSplit | FaultKind::Eviction
+                if never(kind) =>
+            {
+                0
+            }
+            FaultKind::ServerFailover
+            | FaultKind::ServerSplit
+            | FaultKind::ServerErrors
+            | FaultKind::Eviction => {
                 let aside = kind as u32;
                 match draw.aside(aside, 2) {
                     1 => 1 + draw.aside(aside + 100, 100) as u32,

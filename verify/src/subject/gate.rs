@@ -163,6 +163,12 @@ impl Gate {
         matches!(self, Self::Slots(gate) if gate.variant.evicts)
     }
 
+    /// Whether a server that was replaced may serve on, against all assumptions.
+    #[must_use]
+    pub fn may_be_split(&self) -> bool {
+        matches!(self, Self::Slots(gate) if gate.variant.splits)
+    }
+
     /// Whether the store knows anything of this gate.
     #[must_use]
     pub const fn is_in_store(&self) -> bool {

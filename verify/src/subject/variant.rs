@@ -35,6 +35,9 @@ pub struct Variant {
     /// In the server: it may throw keys away when memory is short
     /// (`allkeys-lru`), and sometimes does.
     pub evicts: bool,
+    /// Around the server: nothing keeps it from serving on after a replica has
+    /// taken its place (no `min-replicas-to-write`).
+    pub splits: bool,
 }
 
 /// One passage of the scripts, replaced.
@@ -56,6 +59,7 @@ impl Variant {
         config: &[],
         guarded: false,
         evicts: false,
+        splits: false,
     };
     /// The gate as it is, [guarded](sluice_core::script::GateKeys::guarded).
     pub const GUARDED: Self = Self {

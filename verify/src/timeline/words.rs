@@ -48,6 +48,19 @@ impl Line {
                 Mark::Executes,
                 format!("{} → {}", show_command(command), show_reply(reply)),
             ),
+            Happening::ExecutedByFormer {
+                who,
+                command,
+                reply,
+            } => client(
+                who,
+                Mark::Executes,
+                format!(
+                    "{} → {} (the old server)",
+                    show_command(command),
+                    show_reply(reply)
+                ),
+            ),
             Happening::Delivered { who, reply, .. } => {
                 client(who, Mark::Receives, format!("learns {}", show_reply(reply)))
             }
@@ -135,6 +148,15 @@ impl Line {
                 };
                 line(None, Mark::Server, words)
             }
+            Happening::ServerSplit { lost, until_ns } => line(
+                None,
+                Mark::Server,
+                format!(
+                    "a replica takes over, without the last {lost} writes; the old server serves on until {}",
+                    seconds(*until_ns)
+                ),
+            ),
+            Happening::FormerStopped => line(None, Mark::Server, "the old server ends".into()),
             Happening::ServerRefuses { refusal, until_ns } => {
                 let text = refusal.text().split(' ').next().unwrap_or_default();
                 let until = seconds(*until_ns);

@@ -193,3 +193,44 @@ fn a_wait_is_about_what_its_own_connection_wrote() {
         assert_eq!(kept, !lags);
     }
 }
+
+/// A replica takes over beside the server: who was connected goes on with the
+/// old one until it ends, and nothing of what that did is kept.
+#[test]
+fn two_servers_at_a_time_know_nothing_of_each_other() {
+    let connected = Puppet::default()
+        .at(1_000 * MS, 0, command(1, &["INCR", "n"]))
+        .at(3_000 * MS, 0, command(2, &["INCR", "n"]))
+        .at(9_000 * MS, 0, command(3, &["INCR", "n"]));
+    let late = Puppet::default().at(3_500 * MS, 0, command(1, &["INCRBY", "n", "10"]));
+    let mut world: World<Puppet> = World::new(Setup {
+        hosts: vec![HostSetup::new(connected), HostSetup::new(late)],
+        server: Server::new(),
+        mode: Mode::Timed(Delays::LOCAL),
+        faults: Faults {
+            outage_ns_max: 4_000 * MS,
+            ..Faults::NONE
+        },
+        epoch_us: 1_700_000_000_000_000,
+    });
+    let (engine, mut wish) = (Engine::new(), Wish::default());
+    while world.now() < 1_500 * MS {
+        let happened = world.step(&engine, &mut wish);
+        if happened.is_none() || world.program(0).news().len() == 1 {
+            break;
+        }
+    }
+    world.fire(FaultKind::ServerSplit, &mut Wish::drawing(&[u64::MAX]));
+    let (mut former, mut ended) = (0, 0);
+    while let Some(happened) = world.step(&engine, &mut wish) {
+        for what in happened {
+            former += u32::from(matches!(what, Happening::ExecutedByFormer { .. }));
+            ended += u32::from(*what == Happening::FormerStopped);
+        }
+    }
+    assert_eq!((former, ended), (1, 1));
+    assert_eq!(world.program(1).news(), [reply(1, 11)], "1 was replicated");
+    let answers = world.program(0).news();
+    assert_eq!(answers[..2], [reply(1, 1), reply(2, 2)]);
+    assert_eq!(answers.last(), Some(&reply(3, 12)), "the 2 is lost");
+}
