@@ -61,6 +61,9 @@ impl OnePlace {
         let (Some(config), Some((_, operation))) = (gate.gate.config(), &gate.operation) else {
             return Ok(());
         };
+        // Bounded: a tombstone is kept for so long by the store's clock, which
+        // may step; half of it is certain.
+        let certain_ms = config.tombstone_ms / 2;
         let key = (gate.level, Bytes::from(&operation.id[..]));
         let after = &gate.after;
         let place = after.holder(&key.1).or_else(|| after.waiter(&key.1));
@@ -68,9 +71,7 @@ impl OnePlace {
         let was = before.holder(&key.1).or_else(|| before.waiter(&key.1));
         if operation.script == "acquire"
             && let Some((nonce, at)) = self.ended.get(&key)
-            // Bounded: a tombstone is kept for so long by the store's clock,
-            // which may step; half of it is certain.
-            && now.saturating_sub(*at) < config.tombstone_ms / 2
+            && now.saturating_sub(*at) < certain_ms
         {
             self.premises += 1;
             if let Some(place) = place.filter(|p| p.nonce <= *nonce)
@@ -85,16 +86,21 @@ impl OnePlace {
             }
         }
         for place in gate.over() {
-            self.end((gate.level, place.id.clone()), place.nonce, now);
+            self.end((gate.level, place.id.clone()), place.nonce, now, certain_ms);
         }
         if operation.script == "cancel" && operation.answer == "cancelled" {
-            self.end(key, operation.number, now);
+            self.end(key, operation.number, now, certain_ms);
         }
         Ok(())
     }
 
-    fn end(&mut self, key: (Level, Bytes), nonce: Nonce, now: u64) {
+    /// A greater attempt that ended earlier is still what counts, from then and
+    /// not from now; until the store may have forgotten it, and let in one that
+    /// counts anew (after a crash, say).
+    fn end(&mut self, key: (Level, Bytes), nonce: Nonce, now: u64, certain_ms: u64) {
         let ended = self.ended.entry(key).or_default();
-        *ended = (nonce.max(ended.0), now);
+        if nonce > ended.0 || now.saturating_sub(ended.1) >= certain_ms {
+            *ended = (nonce, now);
+        }
     }
 }
