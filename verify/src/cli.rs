@@ -16,7 +16,7 @@ use sluice_sim::world::FaultKind;
 
 use crate::history::Budget;
 use crate::scenario::{Load, Scenario};
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, Tactic};
 use crate::subject::{Kind, Subject};
 use picture::PictureArgs;
 
@@ -268,12 +268,24 @@ struct MutantsArgs {
     /// Most runs of a trial; a mutant that is not killed by then survives
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     budget: u64,
-    /// Who makes decisions out of a seed: random, pct, pct:DEPTH, pos; or all
-    #[arg(long, value_name = "NAME", default_value = "random")]
-    strategy: String,
+    /// Who makes decisions: random, pct, pct:DEPTH, pos, guided; several, or all
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        default_value = "random"
+    )]
+    strategy: Vec<String>,
+    /// Begin no more trials of a mutant by a strategy after so many seconds; the
+    /// gate itself is given ten times as many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
     /// Do not look for the least counterexample of each
     #[arg(long)]
     no_shrink: bool,
+    /// Look for each for at most so many seconds
+    #[arg(long, value_name = "N", conflicts_with = "no_shrink", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    shrink_seconds: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -403,6 +415,27 @@ fn fault(text: &str) -> Result<FaultKind, String> {
     kind.ok_or_else(|| format!("no fault is called \"{text}\"; known are: {}", known()))
 }
 
+impl MutantsArgs {
+    /// As it was said on the command line, but for the output.
+    fn words(&self) -> String {
+        let mut words = format!(" --strategy {}", self.strategy.join(","));
+        words += &format!(" --seeds {} --budget {}", self.seeds, self.budget);
+        if let Some(name) = &self.only {
+            words += &format!(" --only {name}");
+        }
+        if let Some(seconds) = self.seconds {
+            words += &format!(" --seconds {seconds}");
+        }
+        if let Some(seconds) = self.shrink_seconds {
+            words += &format!(" --shrink-seconds {seconds}");
+        }
+        if self.no_shrink {
+            words += " --no-shrink";
+        }
+        words
+    }
+}
+
 /// A gate and its workload.
 #[derive(Debug, Args)]
 struct GateArgs {
@@ -418,12 +451,18 @@ struct GateArgs {
     /// Clients of the race or the rush
     #[arg(long, value_name = "N")]
     clients: Option<u16>,
-    /// Who makes decisions out of a seed: random, pct, pct:DEPTH, pos
-    #[arg(long, value_name = "NAME", default_value = "random")]
-    strategy: Strategy,
+    /// Who makes decisions: random, pct, pct:DEPTH, pos; guided to find (by what
+    /// its runs have met so far, and not out of one seed each)
+    #[arg(long, value_name = "NAME", default_value_t = Tactic::default())]
+    strategy: Tactic,
 }
 
 impl GateArgs {
+    /// Where the run of one seed is asked for.
+    fn by_seed(&self) -> Result<Strategy, Failure> {
+        self.strategy.by_seed().map_err(Failure::usage)
+    }
+
     /// As it was said on the command line, for another process.
     fn words(&self) -> Vec<String> {
         let mut words = vec![

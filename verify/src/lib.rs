@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod failover;
 pub mod faults;
 pub mod find;
+pub mod guided;
 pub mod history;
 pub mod model;
 pub mod mutant;

@@ -26,10 +26,29 @@ pub fn each<T: Send>(
     threads: usize,
     work: impl Fn(&Engine, u64) -> T + Sync,
 ) -> Vec<T> {
+    each_while(seeds, threads, || true, work)
+}
+
+/// The same, but no seed is begun any more once `more` says so: the results of
+/// the first few seeds, at least of one.
+///
+/// # Panics
+/// If the work does.
+pub fn each_while<T: Send>(
+    seeds: Range<u64>,
+    threads: usize,
+    more: impl Fn() -> bool + Sync,
+    work: impl Fn(&Engine, u64) -> T + Sync,
+) -> Vec<T> {
+    let first = seeds.start;
     let next = AtomicU64::new(seeds.start);
     let done = Mutex::new(Vec::new());
     spread(threads, seeds.end - seeds.start.min(seeds.end), |engine| {
         loop {
+            // Asked before a seed is taken: none is left out among those done.
+            if next.load(Ordering::Relaxed) > first && !more() {
+                return;
+            }
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return;
@@ -101,6 +120,15 @@ mod tests {
             assert_eq!(found, Some((9, 9)));
             assert_eq!(first(3..40, threads, |_, _| None::<()>), None);
             assert!(each(4..4, threads, |_, seed| seed).is_empty());
+            let begun = AtomicU64::new(0);
+            let more = || begun.load(Ordering::Relaxed) < 5;
+            let some = each_while(3..40, threads, more, |_, seed| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                seed
+            });
+            assert!(some.len() >= 5 && some.len() < 5 + threads);
+            assert_eq!(some, (3..3 + some.len() as u64).collect::<Vec<_>>());
+            assert_eq!(each_while(3..40, threads, || false, |_, seed| seed)[0], 3);
         }
     }
 

@@ -276,6 +276,12 @@ impl Run {
         self.record(&mut recorder, Some(self.seed), engine)
     }
 
+    /// The same, with decisions made by this chooser instead of the seed.
+    #[must_use]
+    pub fn trace_by(&self, chooser: impl Chooser, engine: &Engine) -> Trace {
+        self.record(&mut Recorder::new(chooser), None, engine)
+    }
+
     fn record<C: Chooser>(
         &self,
         recorder: &mut Recorder<C>,

@@ -33,6 +33,7 @@ use crate::property::{Finding, Meaning, Verdict};
 use crate::run::{Outcome, Run, Trace, Until};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
+use workload::Seeker;
 
 /// Which invariant broke, so that two runs can be told to break the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -74,6 +75,9 @@ pub struct Shrink {
     pub trace: Trace,
     /// Runs that were tried on the way.
     pub tried: u64,
+    /// Nothing of it can be left out; false if it was stopped before that was
+    /// known.
+    pub least: bool,
 }
 
 impl Bug {
@@ -190,7 +194,7 @@ pub fn shrink(
     let run = Run::new(*subject, scenario.clone(), 0).until_violation();
     let (outcome, _) = run.follow(decisions, engine);
     let goal = Goal::First(Bug::of(&outcome)?);
-    towards(&goal, subject, scenario, decisions, engine)
+    towards(&goal, subject, scenario, decisions, engine, || false)
 }
 
 /// The same for the property of this name, though others may break before it.
@@ -202,8 +206,21 @@ pub fn to(
     decisions: &[Decision],
     engine: &Engine,
 ) -> Option<Shrink> {
+    to_within(property, subject, scenario, decisions, engine, || false)
+}
+
+/// The same, but once `stop` says so, what there is by then has to do.
+#[must_use]
+pub fn to_within(
+    property: &'static str,
+    subject: &Subject,
+    scenario: &Scenario,
+    decisions: &[Decision],
+    engine: &Engine,
+    stop: impl Fn() -> bool,
+) -> Option<Shrink> {
     let goal = Goal::Named(property);
-    towards(&goal, subject, scenario, decisions, engine)
+    towards(&goal, subject, scenario, decisions, engine, stop)
 }
 
 fn towards(
@@ -212,6 +229,7 @@ fn towards(
     scenario: &Scenario,
     decisions: &[Decision],
     engine: &Engine,
+    stop: impl Fn() -> bool,
 ) -> Option<Shrink> {
     let run = |scenario: &Scenario| Run {
         until: goal.until(),
@@ -220,15 +238,24 @@ fn towards(
     let (outcome, _) = run(scenario).follow(decisions, engine);
     let bug = goal.bug(&outcome)?;
     let original = Size::of(scenario, decisions, outcome.steps);
-    let mut tried = 0;
-    let smaller = workload::smallest(subject, scenario, goal, engine, &mut tried);
+    let mut seeker = Seeker {
+        subject,
+        goal,
+        engine,
+        stop: &stop,
+        tried: 0,
+    };
+    let smaller = seeker.smallest(scenario);
+    let mut tried = seeker.tried;
     let (scenario, decisions) = smaller.unwrap_or((scenario.clone(), decisions.to_vec()));
 
     let run = run(&scenario);
-    let units = least(units(&decisions), |units| {
+    let fails = |units: &[Unit]| {
         tried += 1;
         goal.bug(&run.follow(&flat(units), engine).0).is_some()
-    });
+    };
+    let units = least(units(&decisions), fails, &stop);
+    let is_least = !stop();
     let decisions = flat(&units);
     let (mut trace, _) = run.trace_along(&decisions, engine);
     let shrunken = Size::of(&scenario, &decisions, trace.outcome.steps);
@@ -247,6 +274,7 @@ fn towards(
         shrunken,
         trace,
         tried,
+        least: is_least,
     })
 }
 
@@ -255,7 +283,8 @@ pub(crate) fn least_decisions(
     decisions: &[Decision],
     mut fails: impl FnMut(&[Decision]) -> bool,
 ) -> Vec<Decision> {
-    flat(&least(units(decisions), |units| fails(&flat(units))))
+    let fails = |units: &[Unit]| fails(&flat(units));
+    flat(&least(units(decisions), fails, || false))
 }
 
 /// Decisions that make sense only together: a fault with its place, its target
@@ -297,12 +326,20 @@ fn flat(units: &[Unit]) -> Vec<Decision> {
 
 /// Delta debugging: leaves out as much as it can while `fails` holds, in ever
 /// smaller pieces, until not one unit can be left out. O(n²) runs at worst.
-fn least<T: Clone>(mut units: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
+/// Or until it is to `stop`.
+fn least<T: Clone>(
+    mut units: Vec<T>,
+    mut fails: impl FnMut(&[T]) -> bool,
+    stop: impl Fn() -> bool,
+) -> Vec<T> {
     let mut size = units.len();
     while size > 0 {
         let mut at = 0;
         let mut any = false;
         while at < units.len() {
+            if stop() {
+                return units;
+            }
             let end = (at + size).min(units.len());
             let rest = [&units[..at], &units[end..]].concat();
             if fails(&rest) {
@@ -333,13 +370,15 @@ mod tests {
         let needed: [&[u32]; 4] = [&[], &[7], &[0, 63], &[3, 4, 40, 41]];
         for needed in needed {
             let fails = |some: &[u32]| needed.iter().all(|n| some.contains(n));
-            assert_eq!(least((0..64).collect(), fails), needed);
+            assert_eq!(least((0..64).collect(), fails, || false), needed);
+            let stopped = least((0..64).collect(), fails, || true);
+            assert_eq!(stopped.len(), 64);
         }
         // Either of two, or three others: whatever it ends with is minimal.
         let fails = |some: &[u32]| {
             some.contains(&5) || (some.len() > 2 && some.contains(&1) && !some.contains(&9))
         };
-        let left = least((0..10).collect(), fails);
+        let left = least((0..10).collect(), fails, || false);
         assert!(fails(&left));
         for i in 0..left.len() {
             let mut less = left.clone();

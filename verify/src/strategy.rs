@@ -1,4 +1,4 @@
-//! Which strategy searches: its name on the command line, and its choosers.
+//! Who searches, and how: names on the command line, and choosers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -69,9 +69,84 @@ impl fmt::Display for Strategy {
     }
 }
 
+/// How a search gets its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tactic {
+    /// Each out of a seed of its own.
+    BySeed(Strategy),
+    /// Each by what those before it have met: see [`crate::guided`]. Its runs
+    /// are not the runs of seeds.
+    Guided,
+}
+
+impl Tactic {
+    /// Those that can be named, at their usual parameters.
+    pub const ALL: [Self; 4] = [
+        Self::BySeed(Strategy::ALL[0]),
+        Self::BySeed(Strategy::ALL[1]),
+        Self::BySeed(Strategy::ALL[2]),
+        Self::Guided,
+    ];
+
+    /// The strategy that makes the run of one seed.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub const fn by_seed(self) -> Result<Strategy, NotBySeed> {
+        match self {
+            Self::BySeed(strategy) => Ok(strategy),
+            Self::Guided => Err(NotBySeed),
+        }
+    }
+
+    /// See [`Strategy::fitted`].
+    #[must_use]
+    pub fn fitted(self, subject: &Subject, scenario: &Scenario, engine: &Engine) -> Self {
+        match self {
+            Self::BySeed(strategy) => Self::BySeed(strategy.fitted(subject, scenario, engine)),
+            Self::Guided => Self::Guided,
+        }
+    }
+}
+
+impl Default for Tactic {
+    fn default() -> Self {
+        Self::BySeed(Strategy::Random)
+    }
+}
+
+/// As on the command line: a strategy, or `guided`.
+impl fmt::Display for Tactic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BySeed(strategy) => strategy.fmt(f),
+            Self::Guided => f.pad("guided"),
+        }
+    }
+}
+
+impl FromStr for Tactic {
+    type Err = UnknownStrategy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownStrategy> {
+        match name {
+            "guided" => Ok(Self::Guided),
+            _ => name.parse().map(Self::BySeed),
+        }
+    }
+}
+
+/// A guided search where the run of one seed was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a guided search makes each run out of those before it, so no seed has a run of its own; \
+     use `find` or `mutants`, or another strategy: random, pct, pct:DEPTH, pos"
+)]
+pub struct NotBySeed;
+
 /// A strategy that there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown strategy `{0}`; known are: random, pct, pct:DEPTH (1 to 20), pos")]
+#[error("unknown strategy `{0}`; known are: random, pct, pct:DEPTH (1 to 20), pos, guided")]
 pub struct UnknownStrategy(pub String);
 
 impl FromStr for Strategy {
@@ -100,6 +175,10 @@ mod tests {
     fn names_are_read_as_they_are_written() {
         for strategy in Strategy::ALL {
             assert_eq!(strategy.to_string().parse(), Ok(strategy));
+        }
+        for tactic in Tactic::ALL {
+            assert_eq!(tactic.to_string().parse(), Ok(tactic));
+            assert_eq!(tactic.by_seed().is_err(), tactic == Tactic::Guided);
         }
         let deep = Strategy::Pct { depth: 5, steps: 0 };
         assert_eq!("pct:5".parse(), Ok(deep));

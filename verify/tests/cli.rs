@@ -292,6 +292,8 @@ fn a_gate_or_a_seed_that_is_none_exits_with_2() {
     );
     refused(&["audit", "--subject", "magic"], 2, &["magic", "naive"]);
     refused(&["find", "--strategy", "luck"], 2, &["luck", "pct"]);
+    let swarm = ["swarm", "--joins", "1", "--strategy", "guided"];
+    refused(&swarm, 2, &["guided", "find", "pos"]);
     refused(&["find", "--scenario", "rain"], 2, &["rain", "swarm"]);
     refused(&["find", "--seeds", "x..9"], 2, &["\"x\"", "A..B"]);
     refused(&["find", "--seeds", "9..9"], 2, &["empty"]);

@@ -2,30 +2,32 @@
 //! that acquits the gate.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sluice_sim::redis::Engine;
 use verify::mutant::{self, Mutant, matrix};
 use verify::run::{Outcome, Run};
 use verify::scenario::Scenario;
-use verify::strategy::Strategy;
+use verify::strategy::{Strategy, Tactic};
 use verify::subject::quirk::Quirk;
 use verify::subject::variant;
 use verify::subject::{self, Kind};
 use verify::{pool, property};
 
-const RANDOM: Strategy = Strategy::Random;
+const RANDOM: Tactic = Tactic::BySeed(Strategy::Random);
 
 /// Enough for every mutant, and small enough for every change.
 const EFFORT: matrix::Effort = matrix::Effort {
     trials: 1,
     budget: 400,
+    time: None,
 };
 
 #[test]
 fn every_mutant_is_killed_by_the_property_it_names() {
     let mutants: Vec<_> = mutant::all().collect();
     let rows = pool::each(0..mutants.len() as u64, pool::threads(), |_, n| {
-        matrix::hunt(mutants[n as usize], &[RANDOM], EFFORT, 1, false)
+        matrix::hunt(mutants[n as usize], &[RANDOM], EFFORT, 1, |_| {})
     });
     for row in &rows {
         println!(
@@ -53,13 +55,15 @@ fn who_breaks_something_else_or_nothing_survives() {
     let small = matrix::Effort {
         trials: 2,
         budget: 3,
+        time: None,
     };
     let mislabelled = named("one-too-many", &["R1.16"]);
-    let row = matrix::hunt(&mislabelled, &[RANDOM], small, 2, true);
-    assert!(!row.is_dead() && row.least.is_none());
+    let row = matrix::hunt(&mislabelled, &[RANDOM], small, 2, |_| {});
+    let least = matrix::least(&mislabelled, &row, &[RANDOM], None, &Engine::new());
+    assert!(!row.is_dead() && least.is_none());
     assert!(row.cells[0].others.contains("R1.1"), "{row:?}");
     let right = named("slots", &["R1.1(s)"]);
-    let row = matrix::hunt(&right, &[RANDOM], small, 2, true);
+    let row = matrix::hunt(&right, &[RANDOM], small, 2, |_| {});
     assert!(!row.is_dead() && row.cells[0].others.is_empty(), "{row:?}");
 }
 
@@ -71,25 +75,40 @@ fn a_row_does_not_depend_on_the_number_of_threads() {
     let small = matrix::Effort {
         trials: 3,
         budget: 20,
+        time: None,
     };
-    let [one, three] =
-        [1, 3].map(|threads| matrix::hunt(mutant, &Strategy::ALL, small, threads, true));
+    let all = Tactic::ALL;
+    let [one, three] = [1, 3].map(|threads| matrix::hunt(mutant, &all, small, threads, |_| {}));
     let costs = |row: &matrix::Row| {
-        let cost = |c: &matrix::Cell| (c.strategy.clone(), c.killed, c.executions, c.seed);
+        let cost = |c: &matrix::Cell| (c.strategy.clone(), c.killed, c.executions, c.kill);
         row.cells.iter().map(cost).collect::<Vec<_>>()
     };
     assert_eq!(costs(&one), costs(&three));
-    assert_eq!(one.cells.len(), Strategy::ALL.len());
-    let least = one.least.expect("it was killed");
-    assert_eq!(Some(&least), three.least.as_ref());
-    assert!(least.clients <= 2 && least.cap == 1, "{least}");
+    assert_eq!(one.cells.len(), all.len());
+    // Whoever killed it, there is little in it.
+    for at in 0..all.len() {
+        let row = matrix::Row {
+            cells: vec![one.cells[at].clone()],
+            ..one.clone()
+        };
+        let least = matrix::least(mutant, &row, &all[at..=at], None, &Engine::new());
+        let least = least.expect("it was killed");
+        assert!(least.reached, "{least}");
+        assert!(least.size.clients <= 2 && least.size.cap == 1, "{least}");
+    }
+    let hurried = matrix::least(mutant, &one, &all, Some(Duration::ZERO), &Engine::new());
+    let hurried = hurried.expect("it was killed");
+    assert!(!hurried.reached && hurried.size.clients > 2, "{hurried}");
 }
 
 #[test]
 fn the_same_effort_acquits_the_gate() {
     let slots = subject::by_name("slots").expect("it is known");
-    let found = matrix::acquit(&slots, RANDOM, EFFORT, pool::threads());
-    assert!(found.is_empty(), "{found:?}");
+    for tactic in Tactic::ALL {
+        let shown = matrix::acquit(&slots, tactic, EFFORT, pool::threads());
+        assert!(shown.broken.is_empty(), "{shown:?}");
+        assert_eq!(shown.runs, EFFORT.trials * EFFORT.budget);
+    }
 }
 
 /// No load test finds a hard mutant: all five scenarios of PER-002 show what
@@ -143,7 +162,7 @@ fn the_matrix_that_is_kept_is_of_these_mutants() {
     let known: BTreeSet<&str> = mutant::all().map(Mutant::name).collect();
     assert_eq!(
         named, known,
-        "write it again: cargo run --release -p verify -- mutants --strategy all \
+        "write it again: cargo run --release -p verify -- mutants --strategy all --seconds 6 --shrink-seconds 10 \
          --format markdown --out verify/MUTANTS.md"
     );
 }

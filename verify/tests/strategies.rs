@@ -2,11 +2,11 @@
 
 use verify::find::Search;
 use verify::scenario::Scenario;
-use verify::strategy::Strategy;
+use verify::strategy::Tactic;
 use verify::subject;
 
-/// The seeds at which a strategy first convicts, among blocks of seeds.
-fn firsts(name: &str, scenario: &Scenario, strategy: Strategy, threads: usize) -> Vec<Option<u64>> {
+/// After how many runs a strategy first convicts, among blocks of seeds.
+fn firsts(name: &str, scenario: &Scenario, strategy: Tactic, threads: usize) -> Vec<Option<u64>> {
     let subject = subject::by_name(name).expect("it is known");
     let first = |block: u64| {
         let search = Search {
@@ -17,7 +17,7 @@ fn firsts(name: &str, scenario: &Scenario, strategy: Strategy, threads: usize) -
             code: Some("R1.1"),
             threads,
         };
-        search.go(|_, _| {}).map(|found| found.seed - block * 1_000)
+        search.go(|_, _| {}).map(|found| found.tried - 1)
     };
     (0..8).map(first).collect()
 }
@@ -27,7 +27,7 @@ fn firsts(name: &str, scenario: &Scenario, strategy: Strategy, threads: usize) -
 #[test]
 fn every_strategy_finds_the_one_slot_too_many() {
     let scenario = Scenario::rush(20, 21);
-    for strategy in Strategy::ALL {
+    for strategy in Tactic::ALL {
         let found = firsts("naive", &scenario, strategy, 2);
         println!("{strategy:8} {found:?}");
         assert!(found.iter().all(Option::is_some), "{strategy}: {found:?}");
@@ -38,7 +38,7 @@ fn every_strategy_finds_the_one_slot_too_many() {
 #[test]
 fn threads_do_not_matter() {
     let scenario = Scenario::rush(3, 4);
-    for strategy in Strategy::ALL {
+    for strategy in Tactic::ALL {
         let alone = firsts("naive", &scenario, strategy, 1);
         assert_eq!(alone, firsts("naive", &scenario, strategy, 3), "{strategy}");
     }

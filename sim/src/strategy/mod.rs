@@ -7,6 +7,7 @@ mod pos;
 mod random;
 mod record;
 mod replay;
+mod spliced;
 
 pub use follow::{Follow, Role};
 pub use pct::Pct;
@@ -14,3 +15,4 @@ pub use pos::Pos;
 pub use random::Random;
 pub use record::Recorder;
 pub use replay::{Asked, Divergence, Replay};
+pub use spliced::{Base, Genes, Spliced};

@@ -30,6 +30,11 @@ impl Pos {
             known: Vec::new(),
         }
     }
+
+    /// From now on by another seed; what has a priority keeps it.
+    pub(super) fn go_on_from(&mut self, seed: u64) {
+        self.random = Random::new(seed);
+    }
 }
 
 impl Chooser for Pos {

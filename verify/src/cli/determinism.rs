@@ -69,7 +69,7 @@ pub(super) fn steps(args: &StepsArgs) -> Result<Exit, Failure> {
 fn first_run(gate: &GateArgs) -> Result<Run, Failure> {
     let subject = subject::by_name(&gate.subject).map_err(Failure::usage)?;
     let scenario = gate.scenario_or_swarm(&subject)?;
-    Ok(Run::new(subject, scenario, 0).by(gate.strategy))
+    Ok(Run::new(subject, scenario, 0).by(gate.by_seed()?))
 }
 
 /// Ends with its owner.

@@ -9,11 +9,12 @@ use sluice_sim::redis::Engine;
 
 use super::progress::Progress;
 use super::{Exit, Failure, FindArgs, Format, picture};
+use crate::audit::scenario_arguments;
 use crate::audit::simulator::{example, hex};
 use crate::faults::Tally;
 use crate::find::Search;
 use crate::run::Run;
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, Tactic};
 use crate::{pool, shrink, subject};
 
 /// Runs that are run again without each of their faults.
@@ -48,7 +49,9 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
         let mut tally = tally.into_inner().expect("no run panics");
         if !tally.faults.is_empty() {
             let engine = Engine::new();
-            let strategy = search.strategy.fitted(&subject, &scenario, &engine);
+            // Of a guided search, runs of the same workload at random.
+            let strategy = search.strategy.by_seed().unwrap_or_default();
+            let strategy = strategy.fitted(&subject, &scenario, &engine);
             for seed in seeds.clone().take(SAMPLE) {
                 let run = Run::new(subject, scenario.clone(), seed).by(strategy);
                 tally.compare(&run, &engine);
@@ -83,11 +86,25 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
             "a violation without a step: a bug of verify",
         ));
     };
-    if args.gate.strategy != Strategy::Random {
-        example.repeat += &format!(" --strategy {}", args.gate.strategy);
+    match args.gate.strategy {
+        Tactic::BySeed(strategy) if strategy != Strategy::Random => {
+            example.repeat += &format!(" --strategy {strategy}");
+        }
+        Tactic::BySeed(_) => {}
+        // No seed has its run: the search leads there again, or its record.
+        Tactic::Guided => {
+            let Range { start, end } = seeds;
+            example.repeat = format!(
+                "cargo run --release -p verify -- find --subject {}{} --strategy guided --seeds \
+                 {start}..{end}",
+                subject.name,
+                scenario_arguments(&scenario)
+            );
+        }
     }
     let shown = shrunken.as_ref().map_or(&found.trace, |s| &s.trace);
     args.picture.write(shown)?;
+    let guided = args.gate.strategy == Tactic::Guided;
     let text = if json {
         let mut value = serde_json::to_value(&example).map_err(Failure::environment)?;
         value["shrunken"] = shrunken.as_ref().map_or(Value::Null, |s| {
@@ -109,13 +126,15 @@ pub(super) fn run(args: &FindArgs) -> Result<Exit, Failure> {
             )
         });
         format!(
-            "{} breaks {} in {}: seed {}, step {}, after {} seeds\n{}\n{form}\n{picture}\ndigest {}\nagain  {}",
+            "{} breaks {} in {}: {} {}, step {}, after {} {}\n{}\n{form}\n{picture}\ndigest {}\nagain  {}",
             subject.name,
             example.property,
             scenario.name,
+            if guided { "search" } else { "seed" },
             found.seed,
             example.step,
             found.tried,
+            if guided { "runs" } else { "seeds" },
             example.what,
             hex(found.trace.outcome.digest),
             example.repeat,

@@ -1,26 +1,25 @@
 //! `verify mutants`: the kill matrix.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::progress::Progress;
 use super::{Exit, Failure, Format, MutantsArgs};
-use crate::mutant::matrix::{self, Cell, Effort, Row};
+use crate::mutant::matrix::{self, Acquittal, Cell, Effort, Row};
 use crate::mutant::{self, Mutant};
-use crate::strategy::Strategy;
+use crate::strategy::Tactic;
 use crate::{pool, subject};
+
+/// The gate itself is given more time than any one of its mutants.
+const ACQUITTAL: u32 = 10;
 
 pub(super) fn run(args: &MutantsArgs) -> Result<Exit, Failure> {
     let chosen: Vec<&Mutant> = match &args.only {
         None => mutant::all().collect(),
         Some(name) => vec![mutant::by_name(name).map_err(Failure::usage)?],
     };
-    let strategies: Vec<Strategy> = match &*args.strategy {
-        "all" => Strategy::ALL.into(),
-        name => vec![
-            name.parse()
-                .map_err(|error| Failure::usage(format!("{error}; or all, for each of them")))?,
-        ],
-    };
+    let tactics = tactics(&args.strategy)?;
     if args.output.format() == Format::Junit {
         return Err(Failure::usage(
             "the kill matrix has no JUnit layout; use terminal, json or markdown",
@@ -29,37 +28,45 @@ pub(super) fn run(args: &MutantsArgs) -> Result<Exit, Failure> {
     let effort = Effort {
         trials: args.seeds,
         budget: args.budget,
+        time: args.seconds.map(Duration::from_secs),
     };
     let progress = Progress::start();
-    let rows = (chosen.iter().zip(1..)).map(|(mutant, n)| {
-        progress.say(&format!("{} ({n} of {})", mutant.name(), chosen.len()));
-        matrix::hunt(
-            mutant,
-            &strategies,
-            effort,
-            pool::threads(),
-            !args.no_shrink,
-        )
+    let hunted = chosen.iter().zip(1..).map(|(mutant, n)| {
+        let say = |strategy: &str| {
+            let name = mutant.name();
+            progress.say(&format!("{name} ({n} of {}) by {strategy}", chosen.len()));
+        };
+        let row = matrix::hunt(mutant, &tactics, effort, pool::threads(), say);
+        progress.log(in_terminal(&row).trim_end());
+        row
     });
-    let rows: Vec<Row> = rows.collect();
+    let mut rows: Vec<Row> = hunted.collect();
+    if !args.no_shrink {
+        progress.say("the least counterexamples");
+        let time = args.shrink_seconds.map(Duration::from_secs);
+        let least = pool::each(0..rows.len() as u64, pool::threads(), |engine, n| {
+            let n = n as usize;
+            matrix::least(chosen[n], &rows[n], &tactics, time, engine)
+        });
+        for (row, least) in rows.iter_mut().zip(least) {
+            row.least = least;
+        }
+    }
     let slots = subject::by_name("slots").map_err(Failure::usage)?;
     let mut gate = Vec::new();
-    for (at, strategy) in strategies.iter().enumerate() {
+    for (at, tactic) in tactics.iter().enumerate() {
         progress.say(&format!(
-            "the gate itself, under the same effort ({strategy})"
+            "the gate itself, under the same effort ({tactic})"
         ));
         // As much as the dearest of its mutants was given before it died.
         let cells = rows.iter().map(|row| &row.cells[at]);
         let most = cells.map(|cell| cell.executions.1).max().unwrap_or(1);
         let spent = Effort {
             budget: most,
+            time: effort.time.map(|time| time * ACQUITTAL),
             ..effort
         };
-        gate.push(Acquittal {
-            strategy: *strategy,
-            runs: spent.trials * spent.budget,
-            broken: matrix::acquit(&slots, *strategy, spent, pool::threads()),
-        });
+        gate.push(matrix::acquit(&slots, *tactic, spent, pool::threads()));
     }
     drop(progress);
     let result = Matrix { rows, gate };
@@ -77,41 +84,35 @@ pub(super) fn run(args: &MutantsArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// Those that were named, each once, in the order in which they were.
+fn tactics(names: &[String]) -> Result<Vec<Tactic>, Failure> {
+    let mut tactics: Vec<Tactic> = Vec::new();
+    for name in names {
+        let named = match &**name {
+            "all" => Tactic::ALL.to_vec(),
+            name => {
+                let usage = |error| Failure::usage(format!("{error}; or all, for each of them"));
+                vec![name.parse().map_err(usage)?]
+            }
+        };
+        for tactic in named {
+            if !tactics.contains(&tactic) {
+                tactics.push(tactic);
+            }
+        }
+    }
+    Ok(tactics)
+}
+
 /// All that is shown.
 struct Matrix {
     rows: Vec<Row>,
     gate: Vec<Acquittal>,
 }
 
-/// Runs in which the gate itself showed nothing, or `broken`.
-struct Acquittal {
-    strategy: Strategy,
-    runs: u64,
-    broken: Vec<(u64, String)>,
-}
-
 impl Matrix {
     fn terminal(&self) -> String {
-        let mut text = String::new();
-        for row in &self.rows {
-            let hard = if row.hard { ", hard" } else { "" };
-            text += &format!("{} {} ({}{hard})\n", row.class, row.mutant, row.property);
-            for cell in &row.cells {
-                let Cell {
-                    strategy,
-                    executions: (n50, n95),
-                    seconds: (s50, s95),
-                    killed: (killed, trials),
-                    ..
-                } = cell;
-                text += &format!(
-                    "     {strategy:<8} killed {killed} of {trials}, executions {n50} / {n95}, seconds {s50:.3} / {s95:.3}\n"
-                );
-            }
-            if let Some(least) = &row.least {
-                text += &format!("     least    {least}\n");
-            }
-        }
+        let mut text: String = self.rows.iter().map(in_terminal).collect();
         text += "\nExecutions and seconds to the kill: median / 95th percentile.\n";
         for line in self.survivors() {
             text += &format!("{line}\n");
@@ -120,13 +121,7 @@ impl Matrix {
     }
 
     fn json(&self) -> Result<String, Failure> {
-        let gate = self.gate.iter().map(
-            |g| json!({"strategy": g.strategy.to_string(), "runs": g.runs, "broken": g.broken}),
-        );
-        let value = json!({
-            "rows": self.rows,
-            "gate": gate.collect::<Vec<_>>(),
-        });
+        let value = json!({"rows": self.rows, "gate": self.gate});
         let text = serde_json::to_string_pretty(&value).map_err(Failure::environment)?;
         Ok(text + "\n")
     }
@@ -142,13 +137,23 @@ impl Matrix {
              scenarios of PER-002 (`cargo test -p verify --test mutants`).\n\n\
              Over {} trials with seeds of their own, for each strategy: executions and seconds to the \
              kill on one core, median / 95th percentile; where not every trial killed within {} \
-             executions, how many did. *Least* is the counterexample of the first kill, shrunken: \
-             nothing can be left out of it. Written by\n\n\
+             executions, how many did.{} *Least* is the counterexample of the first kill, shrunken: \
+             nothing can be left out of it{}. Written by\n\n\
              ```sh\n\
-             cargo run --release -p verify -- mutants --strategy {} --seeds {} --format markdown --out verify/MUTANTS.md\n\
+             cargo run --release -p verify -- mutants{} --format markdown --out verify/MUTANTS.md\n\
              ```\n\n\
              | class | mutant | what is wrong | hard | killed by |",
-            args.seeds, args.budget, args.strategy, args.seeds
+            args.seeds,
+            args.budget,
+            args.seconds.map_or(String::new(), |s| format!(
+                " After {s} seconds no trial was begun any more: where there are fewer than {}, \
+                 their number stands in brackets.",
+                args.seeds
+            )),
+            args.shrink_seconds.map_or(String::new(), |s| format!(
+                ", unless it says *not reached* (within {s} s)"
+            )),
+            args.words(),
         );
         for strategy in &strategies {
             text += &format!(" {strategy}: executions | seconds |");
@@ -163,7 +168,7 @@ impl Matrix {
                 row.class, row.mutant, row.about, row.property
             );
             for cell in &row.cells {
-                text += &in_markdown(cell);
+                text += &in_markdown(cell, args.seeds);
             }
             let least = row.least.as_ref().map(ToString::to_string);
             text += &format!(" {} |\n", least.unwrap_or_default());
@@ -206,25 +211,53 @@ impl Matrix {
                 gate.runs, gate.strategy
             ),
             Some((seed, what)) => format!(
-                "The gate itself broke in seed {seed} ({}): {what}.",
-                gate.strategy
+                "The gate itself broke in seed {seed} ({}; {} of {} runs): {what}.",
+                gate.strategy,
+                gate.broken.len(),
+                gate.runs
             ),
         });
         lines.collect::<Vec<_>>().join("\n")
     }
 }
 
-fn in_markdown(cell: &Cell) -> String {
+fn in_terminal(row: &Row) -> String {
+    let hard = if row.hard { ", hard" } else { "" };
+    let mut text = format!("{} {} ({}{hard})\n", row.class, row.mutant, row.property);
+    for cell in &row.cells {
+        let Cell {
+            strategy,
+            executions: (n50, n95),
+            seconds: (s50, s95),
+            killed: (killed, trials),
+            ..
+        } = cell;
+        text += &format!(
+            "     {strategy:<8} killed {killed} of {trials}, executions {n50} / {n95}, seconds {s50:.3} / {s95:.3}\n"
+        );
+    }
+    if let Some(least) = &row.least {
+        text += &format!("     least    {least}\n");
+    }
+    text
+}
+
+fn in_markdown(cell: &Cell, asked: u64) -> String {
     let Cell {
         executions: (n50, n95),
         seconds: (s50, s95),
         killed: (killed, trials),
         ..
     } = cell;
-    if cell.is_sure() {
-        format!(" {n50} / {n95} | {s50:.3} / {s95:.3} |")
+    let fewer = if *trials < asked {
+        format!(" ({trials})")
     } else {
-        format!(" {n50} / {n95} | killed {killed} of {trials} |")
+        String::new()
+    };
+    if cell.is_sure() {
+        format!(" {n50} / {n95}{fewer} | {s50:.3} / {s95:.3} |")
+    } else {
+        format!(" {n50} / {n95}{fewer} | killed {killed} of {trials} |")
     }
 }
 

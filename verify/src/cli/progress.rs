@@ -1,5 +1,6 @@
 //! A spinner on long work, on standard error, and only on a terminal.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +17,17 @@ impl Progress {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
+    }
+
+    /// A result that need not wait for the end; also where there is no terminal,
+    /// for whoever reads along.
+    pub(super) fn log(&self, what: &str) {
+        if self.0.is_hidden() {
+            // Nobody may be listening.
+            let _ = writeln!(std::io::stderr(), "{what}");
+        } else {
+            self.0.println(what);
+        }
     }
 
     pub(super) fn say(&self, what: &str) {

@@ -55,7 +55,7 @@ fn from_seed(args: &ReplayArgs, seed: u64) -> Result<Played, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
     let scenario = args.gate.scenario(&subject)?;
     let engine = Engine::new();
-    let strategy = args.gate.strategy.fitted(&subject, &scenario, &engine);
+    let strategy = args.gate.by_seed()?.fitted(&subject, &scenario, &engine);
     let mut run = Run::new(subject, scenario, seed).by(strategy);
     if !args.to_end {
         run = run.until_violation();

@@ -25,7 +25,7 @@ pub(super) fn run(args: &SwarmArgs) -> Result<Exit, Failure> {
     let scenario = args.gate.scenario_or_swarm(&subject)?;
     let strategy = args
         .gate
-        .strategy
+        .by_seed()?
         .fitted(&subject, &scenario, &Engine::new());
     let run = Run::new(subject, scenario, 0).by(strategy);
     let start = Instant::now();

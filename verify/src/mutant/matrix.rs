@@ -1,7 +1,7 @@
 //! The kill matrix: what each mutant costs to find, by strategy.
 //!
-//! A *trial* runs seeds of its own, one after the other, until the property that
-//! the mutant names has broken. Trials are apart from each other, so their costs
+//! A *trial* runs seeds of its own, one after the other (or is one guided search
+//! from a seed of its own), until the property that the mutant names has broken. Trials are apart from each other, so their costs
 //! are a sample; replay does not count as finding. A trial that spends its budget
 //! without the kill is a survivor, and says which other properties broke: a
 //! mutant that is only ever caught by another property than its own has shown
@@ -9,16 +9,18 @@
 //! every trial.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sluice_sim::redis::Engine;
 
 use super::{Mutant, pool as runs};
+use crate::guided::Guided;
 use crate::pool;
-use crate::run::{Run, Until};
+use crate::run::{Outcome, Run, Trace, Until};
 use crate::shrink::{self, Size};
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, Tactic};
 use crate::subject::Subject;
 
 /// Trials have seeds so far apart that they never share one.
@@ -31,6 +33,9 @@ pub struct Effort {
     pub trials: u64,
     /// Most executions of a trial.
     pub budget: u64,
+    /// After this time no trial is begun any more; one at least is. Those that
+    /// were begun go on to their end, or the costly ones would be missing.
+    pub time: Option<Duration>,
 }
 
 /// One trial.
@@ -40,7 +45,7 @@ pub struct Trial {
     pub executions: u64,
     /// Time spent, in seconds, on one core.
     pub seconds: f64,
-    /// The seed that killed.
+    /// The seed that killed; if it was guided, that of its search.
     pub seed: Option<u64>,
     /// Properties that broke on the way, the named one left out.
     pub others: BTreeSet<&'static str>,
@@ -61,8 +66,8 @@ pub struct Row {
     pub hard: bool,
     /// What each strategy needed.
     pub cells: Vec<Cell>,
-    /// The counterexample of the first kill, shrunken.
-    pub least: Option<Size>,
+    /// The counterexample of the first kill, shrunken, if that was asked for.
+    pub least: Option<Least>,
 }
 
 /// What a strategy needed for a mutant.
@@ -70,16 +75,36 @@ pub struct Row {
 pub struct Cell {
     /// The strategy.
     pub strategy: String,
-    /// Trials that killed it, of all.
+    /// Trials that killed it, of those that were made.
     pub killed: (u64, u64),
     /// Executions to the kill: median and 95th percentile.
     pub executions: (u64, u64),
     /// Seconds to the kill: median and 95th percentile.
     pub seconds: (f64, f64),
-    /// A seed that kills it.
-    pub seed: Option<u64>,
+    /// The seed that killed it in the first trial that did, and after how many
+    /// executions.
+    pub kill: Option<(u64, u64)>,
     /// Properties that broke in trials that did not kill it.
     pub others: BTreeSet<&'static str>,
+}
+
+/// How small a counterexample has become.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Least {
+    /// Its size.
+    pub size: Size,
+    /// Nothing of it can be left out; false if the time was up before that.
+    pub reached: bool,
+}
+
+/// `cap 1, 2 clients, …`, or `(not reached) cap 3, …` if the time was up.
+impl fmt::Display for Least {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.reached {
+            f.write_str("(not reached) ")?;
+        }
+        self.size.fmt(f)
+    }
 }
 
 impl Row {
@@ -89,11 +114,12 @@ impl Row {
         self.cells.iter().any(Cell::is_sure)
     }
 
-    /// The cell with the least median of seconds, among those that are sure.
+    /// The cell with the least median of seconds, among those whose median is
+    /// that of a kill.
     #[must_use]
     pub fn best(&self) -> Option<&Cell> {
-        let sure = self.cells.iter().filter(|cell| cell.is_sure());
-        sure.min_by(|a, b| a.seconds.0.total_cmp(&b.seconds.0))
+        let known = self.cells.iter().filter(|c| c.killed.0 * 2 > c.killed.1);
+        known.min_by(|a, b| a.seconds.0.total_cmp(&b.seconds.0))
     }
 }
 
@@ -106,58 +132,49 @@ impl Cell {
 
     /// # Panics
     /// If there are no trials.
-    fn of(strategy: Strategy, trials: &[Trial]) -> Self {
+    fn of(tactic: Tactic, trials: &[Trial]) -> Self {
         let killed = trials.iter().filter(|t| t.seed.is_some()).count();
-        let mut executions: Vec<u64> = trials.iter().map(|t| t.executions).collect();
-        executions.sort_unstable();
-        let mut seconds: Vec<f64> = trials.iter().map(|t| t.seconds).collect();
-        seconds.sort_unstable_by(f64::total_cmp);
+        // Who survived has cost more than anyone who did not.
+        let mut order: Vec<&Trial> = trials.iter().collect();
+        order.sort_unstable_by_key(|t| (t.seed.is_none(), t.executions));
+        let mut seconds = order.clone();
+        seconds.sort_by(|a, b| {
+            let survived = a.seed.is_none().cmp(&b.seed.is_none());
+            survived.then(a.seconds.total_cmp(&b.seconds))
+        });
         let at = |share: f64| ((trials.len() as f64 * share).ceil() as usize).max(1) - 1;
         let (median, most) = (at(0.5), at(0.95));
         let survivors = trials.iter().filter(|t| t.seed.is_none());
         Self {
-            strategy: strategy.to_string(),
+            strategy: tactic.to_string(),
             killed: (killed as u64, trials.len() as u64),
-            executions: (executions[median], executions[most]),
-            seconds: (seconds[median], seconds[most]),
-            seed: trials.iter().find_map(|t| t.seed),
+            executions: (order[median].executions, order[most].executions),
+            seconds: (seconds[median].seconds, seconds[most].seconds),
+            kill: trials.iter().find_map(|t| Some((t.seed?, t.executions))),
             others: survivors.flat_map(|t| t.others.iter().copied()).collect(),
         }
     }
 }
 
 /// Hunts a mutant with these strategies, on so many threads. The executions do
-/// not depend on how many there are; the seconds do, a little. `shrinks`: also
-/// look for the least counterexample, which costs more than the hunt.
+/// not depend on how many there are, if no time is set; the seconds do, a
+/// little. `say` hears which strategy is next.
 #[must_use]
 pub fn hunt(
     mutant: &Mutant,
-    strategies: &[Strategy],
+    tactics: &[Tactic],
     effort: Effort,
     threads: usize,
-    shrinks: bool,
+    say: impl Fn(&str),
 ) -> Row {
-    let hunted = strategies.iter().map(|strategy| {
-        let trials = pool::each(0..effort.trials, threads, |engine, n| {
-            trial(mutant, *strategy, n, effort.budget, engine)
+    let hunted = tactics.iter().map(|tactic| {
+        say(&tactic.to_string());
+        let tactic = &tactic.fitted(&mutant.subject, &runs(), &Engine::new());
+        let more = within(effort.time);
+        let trials = pool::each_while(0..effort.trials, threads, more, |engine, n| {
+            trial(mutant, *tactic, n, effort.budget, engine)
         });
-        Cell::of(*strategy, &trials)
-    });
-    let cells: Vec<Cell> = hunted.collect();
-    let mut kills = strategies.iter().zip(&cells);
-    let first = kills.find_map(|(strategy, cell)| Some((*strategy, cell.seed?)));
-    let least = first.filter(|_| shrinks).and_then(|(strategy, seed)| {
-        let engine = Engine::new();
-        let run = run(&mutant.subject, strategy, seed, &engine);
-        let decisions = Run {
-            until: Until::Breaks(mutant.killed_by()),
-            ..run
-        }
-        .trace(&engine)
-        .file
-        .decisions;
-        let property = mutant.killed_by();
-        shrink::to(property, &mutant.subject, &runs(), &decisions, &engine)
+        Cell::of(*tactic, &trials)
     });
     Row {
         class: mutant.class,
@@ -165,55 +182,160 @@ pub fn hunt(
         about: mutant.subject.about,
         property: mutant.killed_by(),
         hard: mutant.hard,
-        cells,
-        least: least.map(|shrunken| shrunken.shrunken),
+        cells: hunted.collect(),
+        least: None,
     }
 }
 
-/// Hunts a gate that should hold with the whole effort: what broke, by seed.
+/// Shrinks the counterexample of the first kill, for at most so long; `None` if
+/// there is none. Costs more than the hunt.
 #[must_use]
-pub fn acquit(
-    subject: &Subject,
-    strategy: Strategy,
-    effort: Effort,
-    threads: usize,
-) -> Vec<(u64, String)> {
-    let found = pool::each(0..effort.trials * effort.budget, threads, |engine, n| {
-        let seed = n / effort.budget * SEEDS_PER_TRIAL + n % effort.budget;
-        let outcome = run(subject, strategy, seed, engine).go(engine);
-        let broken = outcome.violations().next();
-        broken.map(|f| (seed, format!("{} {:?}", f.code, f.verdict)))
-    });
-    found.into_iter().flatten().collect()
-}
-
-fn run(subject: &Subject, strategy: Strategy, seed: u64, engine: &Engine) -> Run {
-    let strategy = strategy.fitted(subject, &runs(), engine);
-    Run::new(*subject, runs(), seed).by(strategy)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "measures the search, outside of any run"
-)]
-fn trial(mutant: &Mutant, strategy: Strategy, n: u64, budget: u64, engine: &Engine) -> Trial {
-    let start = Instant::now();
+pub fn least(
+    mutant: &Mutant,
+    row: &Row,
+    tactics: &[Tactic],
+    time: Option<Duration>,
+    engine: &Engine,
+) -> Option<Least> {
+    let mut kills = tactics.iter().zip(&row.cells);
+    let (tactic, (seed, executions)) = kills.find_map(|(t, cell)| Some((*t, cell.kill?)))?;
     let property = mutant.killed_by();
-    let mut others = BTreeSet::new();
-    let first = run(&mutant.subject, strategy, n * SEEDS_PER_TRIAL, engine);
-    let seeds = (0..budget).map(|i| n * SEEDS_PER_TRIAL + i);
-    for (seed, executions) in seeds.zip(1..) {
-        let run = Run {
-            seed,
-            until: Until::Breaks(property),
-            ..first.clone()
+    let more = within(time);
+    let tactic = tactic.fitted(&mutant.subject, &runs(), engine);
+    let mut hunt = Hunt::new(
+        &mutant.subject,
+        tactic,
+        Until::Breaks(property),
+        seed,
+        engine,
+    );
+    let decisions = hunt.again(executions).file.decisions;
+    let stop = || !more();
+    let subject = &mutant.subject;
+    let shrunken = shrink::to_within(property, subject, &runs(), &decisions, engine, stop)?;
+    Some(Least {
+        size: shrunken.shrunken,
+        reached: shrunken.least,
+    })
+}
+
+/// What a gate that should hold has shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Acquittal {
+    /// Who looked.
+    pub strategy: String,
+    /// Runs that were made.
+    pub runs: u64,
+    /// What broke in which of them: a seed; if it was guided, that of its search.
+    pub broken: Vec<(u64, String)>,
+}
+
+/// Hunts a gate that should hold with the whole effort.
+#[must_use]
+pub fn acquit(subject: &Subject, tactic: Tactic, effort: Effort, threads: usize) -> Acquittal {
+    let tactic = tactic.fitted(subject, &runs(), &Engine::new());
+    let more = within(effort.time);
+    let shown = |outcome: &Outcome| {
+        let broken = outcome.violations().next();
+        broken.map(|f| format!("{} {:?}", f.code, f.verdict))
+    };
+    let tried: Vec<(u64, Vec<(u64, String)>)> = match tactic {
+        Tactic::BySeed(_) => {
+            let all = 0..effort.trials * effort.budget;
+            pool::each_while(all, threads, more, |engine, n| {
+                let seed = n / effort.budget * SEEDS_PER_TRIAL + n % effort.budget;
+                let mut hunt = Hunt::new(subject, tactic, Until::End, seed, engine);
+                let broken = shown(&hunt.next());
+                (1, broken.map(|what| (seed, what)).into_iter().collect())
+            })
+        }
+        Tactic::Guided => pool::each(0..effort.trials, threads, |engine, n| {
+            let seed = n * SEEDS_PER_TRIAL;
+            let mut hunt = Hunt::new(subject, tactic, Until::End, seed, engine);
+            let mut broken = Vec::new();
+            let mut runs = 0;
+            while runs < effort.budget && (runs == 0 || more()) {
+                runs += 1;
+                broken.extend(shown(&hunt.next()).map(|what| (seed, what)));
+            }
+            (runs, broken)
+        }),
+    };
+    Acquittal {
+        strategy: tactic.to_string(),
+        runs: tried.iter().map(|(runs, _)| runs).sum(),
+        broken: tried.into_iter().flat_map(|(_, broken)| broken).collect(),
+    }
+}
+
+/// The runs of a trial, one after the other.
+enum Hunt<'a> {
+    /// From this seed on.
+    BySeed(Box<Run>, &'a Engine),
+    Guided(Box<Guided<'a>>),
+}
+
+impl<'a> Hunt<'a> {
+    fn new(subject: &Subject, tactic: Tactic, until: Until, seed: u64, engine: &'a Engine) -> Self {
+        let run = |strategy| Run {
+            until,
+            ..Run::new(*subject, runs(), seed).by(strategy)
         };
-        let outcome = run.go(engine);
+        match tactic {
+            Tactic::BySeed(strategy) => Self::BySeed(Box::new(run(strategy)), engine),
+            Tactic::Guided => Self::Guided(Box::new(Guided::new(run(Strategy::Random), engine))),
+        }
+    }
+
+    fn next(&mut self) -> Outcome {
+        match self {
+            Self::BySeed(run, engine) => {
+                let outcome = run.go(engine);
+                run.seed += 1;
+                outcome
+            }
+            Self::Guided(search) => search.step(),
+        }
+    }
+
+    /// The seed that leads to the last run.
+    fn seed(&self) -> u64 {
+        match self {
+            Self::BySeed(run, _) => run.seed - 1,
+            Self::Guided(search) => search.seed(),
+        }
+    }
+
+    /// The run that a seed led to, after so many executions.
+    fn again(&mut self, executions: u64) -> Trace {
+        match self {
+            Self::BySeed(run, engine) => run.trace(engine),
+            Self::Guided(search) => {
+                for _ in 0..executions {
+                    let _ = search.step();
+                }
+                search.trace()
+            }
+        }
+    }
+}
+
+/// One trial of so many executions at most: the one of this number.
+#[must_use]
+pub fn trial(mutant: &Mutant, tactic: Tactic, n: u64, budget: u64, engine: &Engine) -> Trial {
+    let spent = stopwatch();
+    let property = mutant.killed_by();
+    let until = Until::Breaks(property);
+    let mut others = BTreeSet::new();
+    let first = n * SEEDS_PER_TRIAL;
+    let mut hunt = Hunt::new(&mutant.subject, tactic, until, first, engine);
+    for executions in 1..=budget {
+        let outcome = hunt.next();
         if outcome.breaks(property) {
             return Trial {
                 executions,
-                seconds: seconds(start.elapsed()),
-                seed: Some(seed),
+                seconds: seconds(spent()),
+                seed: Some(hunt.seed()),
                 others,
             };
         }
@@ -221,10 +343,25 @@ fn trial(mutant: &Mutant, strategy: Strategy, n: u64, budget: u64, engine: &Engi
     }
     Trial {
         executions: budget,
-        seconds: seconds(start.elapsed()),
+        seconds: seconds(spent()),
         seed: None,
         others,
     }
+}
+
+/// Whether there is time left.
+fn within(time: Option<Duration>) -> impl Fn() -> bool + Sync {
+    let spent = stopwatch();
+    move || time.is_none_or(|time| spent() < time)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures the search, outside of any run"
+)]
+fn stopwatch() -> impl Fn() -> Duration + Sync {
+    let start = Instant::now();
+    move || start.elapsed()
 }
 
 fn seconds(time: Duration) -> f64 {
@@ -247,12 +384,12 @@ mod tests {
     #[test]
     fn a_survivor_is_counted_and_says_what_else_broke() {
         let mut trials: Vec<Trial> = (1..=20).map(|n| trial(n, true)).collect();
-        let cell = Cell::of(Strategy::Random, &trials);
+        let cell = Cell::of(Tactic::default(), &trials);
         assert_eq!(cell.executions, (10, 19));
         assert_eq!(cell.seconds, (1.0, 1.9));
         assert!(cell.is_sure() && cell.others.is_empty());
         trials[7] = trial(8, false);
-        let cell = Cell::of(Strategy::Random, &trials);
+        let cell = Cell::of(Tactic::default(), &trials);
         assert_eq!(cell.killed, (19, 20));
         assert!(!cell.is_sure() && cell.others.contains("R1.4"));
     }
