@@ -45,6 +45,9 @@ pub struct GateMoment {
     pub after: GateView,
     /// The command that was executed at this gate in this step, if one was.
     pub operation: Option<(ActorId, Operation)>,
+    /// The greatest capacity that was set and that the store has lost: who was
+    /// granted a slot under it may believe in it still.
+    pub capacity_lost: u32,
     // Most properties ask.
     granted: OnceCell<Vec<usize>>,
     ended: OnceCell<Vec<usize>>,
@@ -67,6 +70,7 @@ impl GateMoment {
             before,
             after,
             operation,
+            capacity_lost: 0,
             granted: OnceCell::new(),
             ended: OnceCell::new(),
             joined: OnceCell::new(),
@@ -302,7 +306,12 @@ impl<'a> Moment<'a> {
         let believers = self.believers(gate.level).iter();
         let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
         let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= believers.len();
-        (believers.len() > gate.after.capacity as usize && !shrunk).then_some(believers)
+        let slots = if believers.iter().any(|b| b.may_be_lost) {
+            gate.after.capacity.max(gate.capacity_lost)
+        } else {
+            gate.after.capacity
+        };
+        (believers.len() > slots as usize && !shrunk).then_some(believers)
     }
 
     fn find_believers(&self, level: Level) -> Vec<Believer<'a>> {

@@ -23,6 +23,8 @@ pub(super) struct Cancellation {
     idle: [PerUser; 2],
     /// When the latest call that keeps a place was sent, of those executed.
     kept: [PerUser; 2],
+    /// When a client gave up for good.
+    gave_up: PerUser,
 }
 
 /// A point in time per user, for those who have one.
@@ -131,6 +133,7 @@ impl Cancellation {
                 && let Some(user) = moment.user(*who)
             {
                 kept.set(user.number, None);
+                self.gave_up.set(user.number, Some(moment.now_ns));
             }
         }
         let Some((_, operation)) = &gate.operation else {
@@ -141,6 +144,7 @@ impl Cancellation {
                 && operation.done
                 && matches!(&*operation.script, "acquire" | "poll" | "renew")
                 && let Some(user) = moment.user(*who)
+                && Some(*sent_ns) > self.gave_up.get(user.number)
             {
                 let latest = kept.get(user.number);
                 let latest = match &*operation.answer {

@@ -289,7 +289,9 @@ fn observe(gates: &mut [GateMoment], world: &World<Process, Server>) {
                     gate.operation = Some((*who, operation));
                 }
                 Happening::ServerStopped { .. } | Happening::ServerSplit { .. } => {
+                    let capacity = gate.after.capacity;
                     gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
+                    gate.capacity_lost = gate.capacity_lost.max(capacity);
                     gate.before = gate.after.clone();
                 }
                 _ => {}

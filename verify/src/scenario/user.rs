@@ -272,6 +272,8 @@ impl User {
 
     fn told_query(&mut self, now: LocalTime, event: &Event) {
         match event {
+            // Of an earlier query, which had expired.
+            Event::Released if self.query == QueryStage::Joining => {}
             Event::Granted { fence, .. } if self.query == QueryStage::Joining => {
                 self.query = QueryStage::Working(*fence);
                 self.at = Some(plus(now, self.plan.work_ns));
