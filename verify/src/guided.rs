@@ -1,7 +1,7 @@
 //! A search that learns from its runs where to look.
 //!
 //! Strategies that make each run out of a seed of its own forget what they have
-//! seen. This one keeps the runs that met something new ([`coverage`]), and goes
+//! seen. This one keeps the runs that met something new (`coverage.rs`), and goes
 //! on from them: the same up to the moment of something rare, and from there by
 //! chance; the same workload and faults once more, in another order; or the same
 //! seeds, with a number of the setup drawn anew. So what takes two rare things is

@@ -15,7 +15,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sluice_core::client::slots::{Settings, SlotsClient};
+use sluice_core::client::slots::Settings;
 use sluice_core::client::{Ask, Event};
 use sluice_core::redis::Command;
 use sluice_core::script::{GateKeys, Zone};
@@ -24,8 +24,10 @@ use sluice_core::slots::Config;
 use super::drive::Driver;
 use super::{QUERIES, SESSIONS, Stop};
 use crate::real::{Error, Url};
-use crate::subject::gate::AnyClient;
+use crate::subject::gate::{self, AnyClient};
 use crate::subject::hash_gate::{self, Activation, Door, HashGate};
+use crate::subject::variant::Variant;
+use crate::subject::{self, Kind};
 
 /// No user waits longer than this for anything; then it counts as not served.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -50,10 +52,11 @@ pub struct Task {
 }
 
 /// The gate that sessions pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gate {
-    /// The one under audit.
-    Slots,
+    /// The one under audit: the subject of this name, which is `slots` or a
+    /// variant of it.
+    Slots(String),
     /// `HLEN`, then `HSET`, over a network that takes so many milliseconds a
     /// command: a control that the same counting must catch.
     Naive {
@@ -63,17 +66,17 @@ pub enum Gate {
 }
 
 impl Gate {
-    fn delay(self) -> Duration {
+    fn delay(&self) -> Duration {
         match self {
-            Self::Slots => Duration::ZERO,
-            Self::Naive { delay_ms } => Duration::from_millis(delay_ms),
+            Self::Slots(_) => Duration::ZERO,
+            Self::Naive { delay_ms } => Duration::from_millis(*delay_ms),
         }
     }
 
     /// A client for sessions.
-    fn client(self, prefix: &str, id: &str) -> AnyClient {
+    fn session(&self, prefix: &str, id: &str) -> AnyClient {
         match self {
-            Self::Slots => slots_client(prefix, "sessions", id),
+            Self::Slots(subject) => slots_client(subject, prefix, "sessions", id),
             Self::Naive { .. } => {
                 let [sessions, queue] = naive_keys(prefix);
                 let settings = hash_gate::Settings {
@@ -89,12 +92,33 @@ impl Gate {
             }
         }
     }
+
+    /// A client for queries; those behind a wrong gate pass the real one.
+    fn query(&self, prefix: &str, id: &str) -> AnyClient {
+        let subject = match self {
+            Self::Slots(subject) => subject,
+            Self::Naive { .. } => "slots",
+        };
+        slots_client(subject, prefix, "queries", id)
+    }
 }
 
-fn slots_client(prefix: &str, level: &str, id: &str) -> AnyClient {
+fn slots_client(subject: &str, prefix: &str, level: &str, id: &str) -> AnyClient {
     let settings = Arc::new(settings(prefix, level));
-    let client = SlotsClient::new(settings, id.as_bytes()).expect("the id is plain");
-    AnyClient::Slots(client)
+    gate::Gate::of(subject_variant(subject), settings)
+        .client(id)
+        .expect("it is in the store")
+}
+
+/// What is wrong about a subject that is a variant of `slots`.
+///
+/// # Panics
+/// If it is not: whoever starts an audit has asked.
+pub(super) fn subject_variant(name: &str) -> Variant {
+    match subject::by_name(name).map(|subject| subject.kind) {
+        Ok(Kind::Slots(variant)) => variant,
+        Ok(_) | Err(_) => panic!("{name} is no variant of slots"),
+    }
 }
 
 /// The hash of sessions and the list of waiters of [`Gate::Naive`].
@@ -360,12 +384,12 @@ struct User {
 impl User {
     fn new(task: &Task, url: &Url, number: u32) -> Result<Self, Error> {
         let id = format!("user-{number}");
-        let session = task.gate.client(&task.prefix, &id);
-        let query = slots_client(&task.prefix, "queries", &id);
+        let session = task.gate.session(&task.prefix, &id);
+        let query = task.gate.query(&task.prefix, &id);
         Ok(Self {
             session: Driver::new(session, url, task.gate.delay())?,
             query: Driver::new(query, url, Duration::ZERO)?,
-            gate: task.gate,
+            gate: task.gate.clone(),
             id,
             prefix: task.prefix.clone(),
             random: u64::from(number),
@@ -439,7 +463,7 @@ impl User {
     /// The place in line, read from the store itself; `None` if it has just
     /// been promoted.
     fn order_key(&mut self) -> Option<u64> {
-        if self.gate != Gate::Slots {
+        if !matches!(self.gate, Gate::Slots(_)) {
             return None; // it keeps no order that could be read
         }
         let line = settings(&self.prefix, "sessions").keys;

@@ -4,8 +4,10 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sluice_core::client::slots::Settings;
 use sluice_core::redis::{Command, Reply};
 use sluice_core::script::{self, GateKeys, Status};
 use sluice_core::slots::{Config, Outcome};
@@ -15,6 +17,8 @@ use super::judge::{self, cap, drained, order, times, verdict};
 use super::{BURSTS, IDLE_MS, QUERIES, SESSIONS, SUSTAINED_USERS, Stop, convict};
 use crate::real::{self, Connection, Server, Space};
 use crate::report::{Control, Finding, Latency, Origin, Report, Scenario, Verdict};
+use crate::subject::Subject;
+use crate::subject::variant::SlotsGate;
 
 /// The idle time that is really waited for; half an hour is for the simulator.
 const IDLE_SCALED_MS: u64 = 1_500;
@@ -33,10 +37,18 @@ pub struct Options {
     pub processes: u32,
     /// Divides every time of the sustained scenario; 1 is PER-002's.
     pub scale: u64,
+    /// The gate under audit: `slots`, or a variant of it.
+    pub subject: Subject,
     /// The command that repeats this audit.
     pub again: String,
     /// Ends the audit early.
     pub stop: Stop,
+}
+
+impl Options {
+    fn gate(&self) -> Gate {
+        Gate::Slots(self.subject.name.to_owned())
+    }
 }
 
 /// Why the audit could not be carried through.
@@ -71,25 +83,17 @@ pub fn audit(
     mut progress: impl FnMut(&str),
 ) -> Result<Report, Error> {
     let mut report = Report::new("the gate on a real Redis", options.again.clone());
-    report.subject = Some("slots".to_owned());
+    report.subject = Some(options.subject.name.to_owned());
     report.server = Some(server.describe());
     for script in script::ALL {
         server.connect()?.ask(&script::load(script))?;
     }
     report.scripts = super::scripts();
-    for (name, users) in BURSTS {
-        progress(&format!("scenario {name}: {users} users at once"));
-        burst(server, options, &mut report, name, users)?;
-    }
-    let seconds = 60 / options.scale.max(1);
-    progress(&format!(
-        "scenario sustained: {SUSTAINED_USERS} users for {seconds} s"
-    ));
-    sustained(server, options, &mut report)?;
+    loads(server, options, &mut report, &mut progress)?;
     progress("two levels: sessions in front of queries");
     queries(server, options, &mut report)?;
     progress("idle sessions");
-    idle(server, &mut report)?;
+    idle(server, options, &mut report)?;
     progress("negative controls");
     report.controls = convict::all(server, &options.again)?;
     progress("a negative control in the same crowd");
@@ -103,6 +107,27 @@ pub fn audit(
             .into(),
     ];
     Ok(report.conclude(false))
+}
+
+/// The five scenarios of PER-002.
+///
+/// # Errors
+/// As [`audit`].
+pub fn loads(
+    server: &Server,
+    options: &Options,
+    report: &mut Report,
+    mut progress: impl FnMut(&str),
+) -> Result<(), Error> {
+    for (name, users) in BURSTS {
+        progress(&format!("scenario {name}: {users} users at once"));
+        burst(server, options, report, name, users)?;
+    }
+    let seconds = 60 / options.scale.max(1);
+    progress(&format!(
+        "scenario sustained: {SUSTAINED_USERS} users for {seconds} s"
+    ));
+    sustained(server, options, report)
 }
 
 /// One load on a gate of its own, and how the gate stood.
@@ -135,7 +160,7 @@ impl Run {
             prefix: prefix.clone(),
             users,
             load,
-            gate,
+            gate: gate.clone(),
         };
         let (binary, processes) = (&options.binary, options.processes);
         let joined = || joined(self);
@@ -185,7 +210,7 @@ fn burst(
     users: u32,
 ) -> Result<(), Error> {
     let mut run = Run::new(server)?;
-    let load = (Gate::Slots, Load::Burst);
+    let load = (options.gate(), Load::Burst);
     let (seen, found) = run.crowd(options, users, load, Run::counts)?;
     let found = found?;
     let active = users.min(SESSIONS);
@@ -219,7 +244,7 @@ fn sustained(server: &Server, options: &Options, report: &mut Report) -> Result<
         session_ms: (5_000 / scale, 15_000 / scale),
     };
     let name = "sustained";
-    let (seen, ()) = run.crowd(options, SUSTAINED_USERS, (Gate::Slots, load), |_| ())?;
+    let (seen, ()) = run.crowd(options, SUSTAINED_USERS, (options.gate(), load), |_| ())?;
     let left = run.counts()?;
     let granted = run.status()?.stats.held_max;
     let answers = answers(&seen);
@@ -255,7 +280,7 @@ fn queries(server: &Server, options: &Options, report: &mut Report) -> Result<()
         each: 5,
         work_ms: 20,
     };
-    let (seen, ()) = run.crowd(options, 2 * SESSIONS, (Gate::Slots, load), |_| ())?;
+    let (seen, ()) = run.crowd(options, 2 * SESSIONS, (options.gate(), load), |_| ())?;
     let (served, asked) = seen.queries;
     let holds = seen.queries_max <= u64::from(QUERIES) && served == asked;
     let mut finding = verdict("R3.1", "two levels", holds, format!(
@@ -307,7 +332,7 @@ fn same_alarm(server: &Server, options: &Options, controls: &mut [Control]) -> R
 
 /// A session that only beats is reclaimed when it has been idle, not before.
 #[expect(clippy::disallowed_methods, reason = "waits for a real server's clock")]
-fn idle(server: &Server, report: &mut Report) -> Result<(), Error> {
+fn idle(server: &Server, options: &Options, report: &mut Report) -> Result<(), Error> {
     let space = server.space()?;
     let mut connection = server.connect()?;
     let keys = GateKeys::new(space.prefix(), "idle").expect("a plain name");
@@ -316,8 +341,14 @@ fn idle(server: &Server, report: &mut Report) -> Result<(), Error> {
         idle_ms: Some(IDLE_SCALED_MS),
         ..Config::session_cap(1)
     };
+    let settings = Arc::new(Settings::new(keys.clone(), config));
+    let variant = SlotsGate::new(settings, crowd::subject_variant(options.subject.name));
+    for script in variant.texts() {
+        let load = Command::new("SCRIPT").arg("LOAD").arg(script);
+        connection.ask(&load)?;
+    }
     let mut call = |command| -> Result<Option<Outcome>, real::Error> {
-        let reply: Reply = connection.ask(&command)?;
+        let reply: Reply = connection.ask(&variant.translate(command))?;
         Ok(script::decode(&reply).ok().map(|reply| reply.outcome))
     };
     let acquired = call(script::acquire(

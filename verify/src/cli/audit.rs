@@ -8,7 +8,7 @@ use crate::audit::{self, simulator};
 use crate::evidence;
 use crate::real::{Server, Source, Url, Want};
 use crate::report::{Conclusion, Report};
-use crate::subject;
+use crate::subject::{self, Kind};
 
 pub(super) fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let report = match (&args.evidence, &args.redis) {
@@ -58,9 +58,11 @@ pub(super) fn server(which: &str) -> Result<Server, Failure> {
 }
 
 fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
-    if args.subject != "slots" {
+    let subject = subject::by_name(&args.subject).map_err(Failure::usage)?;
+    if !matches!(subject.kind, Kind::Slots(_)) {
         return Err(Failure::usage(
-            "on a real Redis the gate under audit is slots; the wrong ones run as its controls",
+            "on a real Redis the gate under audit is slots, or a variant of it (`verify mutants`); \
+             the other wrong ones run as its controls",
         ));
     }
     // Before a server is started: it is to end with us, too.
@@ -73,6 +75,9 @@ fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
         Source::Docker(_) | Source::Local(_) => which,
     };
     let mut again = format!("cargo run --release -p verify -- audit --redis {target}");
+    if subject.name != "slots" {
+        again += &format!(" --subject {}", subject.name);
+    }
     if args.scale > 1 {
         again += &format!(" --scale {}", args.scale);
     }
@@ -80,6 +85,7 @@ fn on_redis(args: &AuditArgs, which: &str) -> Result<Report, Failure> {
         binary: own_binary()?,
         processes: args.processes,
         scale: args.scale,
+        subject,
         again,
         stop,
     };

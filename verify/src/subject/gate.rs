@@ -63,15 +63,10 @@ impl Gate {
         let slots = |variant: Variant| {
             let keys = GateKeys::new("", level.name()).expect("level names are plain");
             let keys = keys.retain(retain_ms);
-            let keys = if variant.guarded {
-                keys.guarded()
-            } else {
-                keys
-            };
             let mut settings = Settings::new(keys, config);
             settings.poll_ms = poll_ms;
             settings.validate().expect("scenarios have valid settings");
-            Self::Slots(Arc::new(SlotsGate::new(Arc::new(settings), variant)))
+            Self::of(variant, Arc::new(settings))
         };
         match (subject.kind, level) {
             (Kind::Hash(door, activation), _) => Self::Hash(Arc::new(hash_gate::Settings {
@@ -92,6 +87,16 @@ impl Gate {
             (Kind::PerProcess, Level::Sessions) => slots(Variant::NONE),
             (Kind::Slots(variant), _) => slots(variant),
         }
+    }
+
+    /// The real gate with these settings, with what is wrong about it.
+    #[must_use]
+    pub fn of(variant: Variant, mut settings: Arc<Settings>) -> Self {
+        if variant.guarded {
+            let settings = Arc::make_mut(&mut settings);
+            settings.keys = settings.keys.clone().guarded();
+        }
+        Self::Slots(Arc::new(SlotsGate::new(settings, variant)))
     }
 
     /// A client of this gate; `None` for a semaphore that has no clients.

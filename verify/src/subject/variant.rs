@@ -140,6 +140,11 @@ impl SlotsGate {
         self.variant.guarded || waits
     }
 
+    /// The texts of the scripts that differ.
+    pub fn texts(&self) -> impl Iterator<Item = &Bytes> {
+        self.scripts.iter().map(|script| &script.text)
+    }
+
     /// The command as this variant says it: other scripts, other numbers.
     #[must_use]
     pub fn translate(&self, mut command: Command) -> Command {
