@@ -76,7 +76,7 @@ impl Bench {
             next_id: 0,
         };
         bench.nothing = bench.load("return 1")?;
-        for script in script::ALL {
+        for script in script::ALL.into_iter().chain(script::GUARDED_ALL) {
             bench.load(script.text)?;
         }
         Ok(bench)
@@ -270,6 +270,8 @@ impl Bench {
             ..*config
         };
         let held = GateKeys::new("", "held")?;
+        // In its pause, which lasts for a lease: an INFO and an HGET more.
+        let guarded = GateKeys::new("", "guarded")?.guarded();
         let line = self.filled("line", config, 1_020)?;
         for _ in 0..turns {
             self.measure_nothing(calls)?;
@@ -280,6 +282,8 @@ impl Bench {
                 .map(|join| instead_of(join, &script::POLL))
                 .collect();
             all(&self.measure("poll, waiting", &polls)?, "waiting")?;
+            let joins = self.joins(&guarded, config, calls);
+            all(&self.measure("queued, guarded", &joins)?, "waiting")?;
             let joins = self.joins(&held, &open, calls);
             let fences: Vec<_> = self.run(&joins)?.iter().map(fence).collect::<Result<_>>()?;
             for (name, script, word) in [

@@ -134,7 +134,9 @@ impl Matrix {
              that acquit the gate itself: workload, configuration, faults and their weights are drawn \
              from the seed, and none has a scenario made for it. *Killed by* is the property that \
              must break; being caught by others only would not count. Hard ones (●) pass the five load \
-             scenarios of PER-002 (`cargo test -p verify --test mutants`).\n\n\
+             scenarios of PER-002 (`cargo test -p verify --test mutants`, on the simulator; eight of \
+             them also on a real server, `cargo test -p verify --test real`; any by `cargo verify audit \
+             --redis local --subject NAME`).\n\n\
              Over {} trials with seeds of their own, for each strategy: executions and seconds to the \
              kill on one core, median / 95th percentile; where not every trial killed within {} \
              executions, how many did.{} *Least* is the counterexample of the first kill, shrunken: \
