@@ -460,7 +460,10 @@ fn named<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>, name: &str) -> Option
 }
 
 /// `-1`: none.
-#[allow(clippy::option_option)]
+#[allow(
+    clippy::option_option,
+    reason = "outside: whether it is a number; inside: whether there is an end"
+)]
 fn ttl(words: &mut SplitAsciiWhitespace<'_>) -> Option<Option<u64>> {
     match words.next()? {
         "-1" => Some(None),
