@@ -28,7 +28,7 @@ use verify::prove::Proof;
 use verify::run::Run;
 use verify::scenario::Scenario;
 use verify::strategy::Strategy;
-use verify::subject;
+use verify::{pool, subject};
 
 /// As in the command.
 #[global_allocator]
@@ -100,6 +100,55 @@ fn random_schedules(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same on as many threads as there are cores, ours as `verify find` runs
+/// them (one interpreter a thread), shuttle's with a runner on each.
+fn on_all_cores(c: &mut Criterion) {
+    const EACH: u64 = 2_000;
+    let threads = pool::threads() as u64;
+    let mut group = c.benchmark_group(format!("explore/schedules on {threads} cores"));
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(EACH * threads));
+    for (label, name) in [
+        ("sluice", "naive"),
+        ("sluice, script", "hash-script-unconditional"),
+    ] {
+        let subject = subject::by_name(name).expect("it is known");
+        let rush = Scenario::rush(CAP as u32, CLIENTS as u16);
+        let mut next = 0;
+        group.bench_function(label, |b| {
+            b.iter(|| {
+                let seeds = next..next + threads;
+                next = seeds.end;
+                pool::each(seeds, pool::threads(), |engine, thread| {
+                    let built = rush.build(&subject, &mut Strategy::Random.chooser(0));
+                    for seed in thread * EACH..(thread + 1) * EACH {
+                        let mut world = built.world.clone();
+                        let mut random = Random::new(seed);
+                        while world.step(engine, &mut random).is_some() {}
+                        black_box(world.digest());
+                    }
+                })
+            });
+        });
+    }
+    let mut next = 0;
+    group.bench_function("shuttle", |b| {
+        b.iter(|| {
+            let seeds = next..next + threads;
+            next = seeds.end;
+            std::thread::scope(|scope| {
+                for seed in seeds {
+                    scope.spawn(move || {
+                        let scheduler = RandomScheduler::new_from_seed(seed, EACH as usize);
+                        Runner::new(scheduler, Config::new()).run(race_of_threads)
+                    });
+                }
+            });
+        });
+    });
+    group.finish();
+}
+
 fn all_schedules(c: &mut Criterion) {
     let mut group = c.benchmark_group("explore/all");
     group.sample_size(10);
@@ -113,6 +162,7 @@ fn all_schedules(c: &mut Criterion) {
     let short = Proof::of(subject, rush, bounds);
     let full = Proof {
         reduced: false,
+        sleeping: false,
         ..short.clone()
     };
     for (label, proof) in [("sluice", &full), ("sluice, reduced", &short)] {
@@ -139,5 +189,5 @@ fn all_schedules(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, random_schedules, all_schedules);
+criterion_group!(benches, random_schedules, on_all_cores, all_schedules);
 criterion_main!(benches);

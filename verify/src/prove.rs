@@ -47,6 +47,8 @@ pub struct Proof {
     pub symmetric: bool,
     /// Local events come first where nobody can tell.
     pub reduced: bool,
+    /// Of two events that commute, one order is enough.
+    pub sleeping: bool,
     /// What nobody can tell apart is one state, though numbers differ. Only
     /// the gate itself is known well enough ([`Proof::of`]).
     pub by_meaning: bool,
@@ -89,6 +91,7 @@ impl Proof {
             bounds,
             symmetric: true,
             reduced: true,
+            sleeping: true,
         }
     }
 
@@ -127,6 +130,7 @@ impl Proof {
             bounds: self.bounds,
             symmetric: self.symmetric,
             reduced: self.reduced,
+            sleeping: self.sleeping,
         };
         let engine = Engine::remembering();
         let certificate = match &reading {

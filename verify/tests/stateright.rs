@@ -89,6 +89,7 @@ fn ours(name: &str, race: &Race, symmetric: bool) -> Found {
         bounds: NOTHING,
         symmetric,
         reduced: false,
+        sleeping: false,
     };
     let mut scribe = Scribe(BTreeSet::new());
     let found = search.explore(world, &Engine::remembering(), &Exact, &mut scribe);

@@ -26,7 +26,7 @@ pub struct Event {
     pub leaps: bool,
     /// The server learns by it that a connection has ended.
     pub farewell: Farewell,
-    source: usize,
+    pub(super) source: usize,
 }
 
 /// Whether an event is the server's learning of a connection's end, and who can

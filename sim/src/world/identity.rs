@@ -24,12 +24,13 @@ use sluice_core::client::Likeness;
 use sluice_core::redis::Bytes;
 
 use super::agenda::NEVER;
+use super::explore::Event;
 use super::fault::FaultKind;
 use super::link::{Down, Link, Phase, Up};
 use super::reading::{Ranks, Reading, When};
 use super::setup::Program;
-use super::shared::{Fences, Known};
-use super::{Host, World};
+use super::shared::{Fences, Known, Shared};
+use super::{Host, Source, World};
 use crate::digest::Digest;
 use crate::store::{Names, SessionId, Store};
 
@@ -37,6 +38,17 @@ use crate::store::{Names, SessionId, Store};
 const SELF: u64 = 0x51f0_0000_0000_0001;
 const OTHER: u64 = 0x51f0_0000_0000_0002;
 const PLACE: u64 = 0x51f0_0000_0000_0100;
+
+/// What a state is known by.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// Equal for states from which the same can follow, and for no others, but
+    /// for collisions of 64 bits.
+    pub identity: u64,
+    /// The hosts in the order in which they were looked at: what is at the same
+    /// place in two states of equal identity corresponds.
+    order: Vec<u16>,
+}
 
 /// How states are looked at.
 struct Look<'a, R> {
@@ -54,12 +66,17 @@ struct Placed {
 }
 
 impl<P: Program, S: Store> World<P, S> {
-    /// Identity of the state for all that can follow; see the module. With
+    /// Recognises the state for all that can follow; see the module. With
     /// `symmetric`, hosts with names are interchangeable; `frozen` says that no
     /// time will pass any more and no clock will step. O(state) at first, and
     /// O(hosts and links) plus what has changed for a fork.
     #[must_use]
-    pub fn identity(&self, symmetric: bool, frozen: bool, reading: &impl Reading<S>) -> u64 {
+    pub fn recognise(
+        &self,
+        symmetric: bool,
+        frozen: bool,
+        reading: &impl Reading<S>,
+    ) -> Recognised {
         let names: &[(Bytes, u16)] = if symmetric { &self.names } else { &[] };
         let now_us = self.server_time_us();
         let look = &Look {
@@ -142,7 +159,39 @@ impl<P: Program, S: Store> World<P, S> {
             }
         }
         self.inbox.hash(&mut state);
-        state.finish()
+        Recognised {
+            identity: state.finish(),
+            order: hosts.into_iter().map(|placed| placed.host).collect(),
+        }
+    }
+
+    /// The bit of an event on a host or one of its links, the same for events
+    /// that correspond in states of equal identity: it goes by the host's place
+    /// and the link's rank. 0, if there are too many of them for a word.
+    pub(crate) fn mark(&self, event: &Event, of: &Recognised) -> u64 {
+        let rank = |at: usize| {
+            let who = |link: &Link| (link.who.actor, link.role, link.number);
+            let link = &self.links[at];
+            let older = |l: &&Shared<Link>| {
+                l.who.host == link.who.host && l.phase != Phase::Free && who(l) < who(link)
+            };
+            self.links.iter().filter(older).count()
+        };
+        let (host, bit) = match self.source(event.source) {
+            Source::Timer(host) => (host as u16, 0),
+            Source::Up(at) => (self.links[at].who.host, 1 + 2 * rank(at)),
+            Source::Down(at) => (self.links[at].who.host, 2 + 2 * rank(at)),
+            Source::Heal
+            | Source::Fault
+            | Source::Server
+            | Source::Process(_)
+            | Source::Mend(_) => return 0,
+        };
+        let place = of.order.iter().position(|h| *h == host);
+        match place {
+            Some(place @ 0..9) if bit < 7 => 1 << (7 * place + bit),
+            Some(_) | None => 0,
+        }
     }
 
     fn ahead(&self, at: u64) -> u64 {
@@ -319,7 +368,7 @@ impl<P: Program, S: Store> World<P, S> {
 struct Places<'a> {
     names: &'a [(Bytes, u16)],
     hosts: &'a [Placed],
-    links: &'a [super::shared::Shared<Link>],
+    links: &'a [Shared<Link>],
 }
 
 impl Places<'_> {

@@ -59,6 +59,7 @@ use sluice_core::time::LocalTime;
 pub use explore::{Event, Farewell};
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
+pub use identity::Recognised;
 pub use reading::{Exact, Ranks, Reading, When};
 pub use refusal::Refusal;
 pub use setup::{Delays, HostSetup, Mode, Program, Setup};

@@ -48,6 +48,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<Exit, Failure> {
     let proof = Proof {
         symmetric: !args.no_symmetry,
         reduced: !args.no_reduction,
+        sleeping: !args.no_reduction,
         by_meaning: known.by_meaning && !args.exact,
         ..known
     };
@@ -98,7 +99,7 @@ fn as_text(args: &ProveArgs, proof: &Proof, shown: &Shown, cost: &Cost) -> Strin
         "every client told apart"
     };
     let reduction = if proof.reduced {
-        "ends of connections first; local events first, once no fault and no time may come between"
+        "ends of connections first; local events first, once no fault and no time may come between; sleep sets"
     } else {
         "every order of local events"
     };

@@ -13,7 +13,7 @@ use crate::dist::Dist;
 use crate::log::Decision;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Branch {
     answers: Vec<(usize, usize)>,
     at: usize,
@@ -22,6 +22,12 @@ pub(super) struct Branch {
 }
 
 impl Branch {
+    pub(super) const NEW: Self = Self {
+        answers: Vec::new(),
+        at: 0,
+        decisions: Vec::new(),
+    };
+
     /// The next round; false when there is none.
     pub(super) fn next_round(&mut self) -> bool {
         self.at = 0;

@@ -3,12 +3,12 @@
 //! Depth first over forks of a world: every event that may be next is taken,
 //! every fault of the alphabet strikes at every place, time passes at every
 //! moment, as long as the [`Bounds`] allow. A state that was seen before (by
-//! [`World::identity`], together with what is left of the bounds) is not entered
+//! [`World::recognise`], together with what is left of the bounds) is not entered
 //! again, so that the number of states counts and not that of schedules.
 //!
 //! # What keeps it small
 //!
-//! * *Identity* ([`World::identity`]): times relative to now, counters left out,
+//! * *Identity* ([`World::recognise`]): times relative to now, counters left out,
 //!   clients in any order ([`Search::symmetric`]), and of numbers what they mean
 //!   ([`Reading`]). Once no time may pass and no clock may step any more, a
 //!   deadline that lies ahead is never reached, however far ahead it is.
@@ -20,13 +20,15 @@
 //!   elsewhere. If nothing else can arrive at the host either, and the judge sees
 //!   no difference, it need not wait for the others.
 //!
-//! Both take one event and try nothing else beside it: an ample set (Clarke,
-//! Grumberg, Peled: *Model checking*, ch. 10) of one event. It commutes with all
-//! that others can do before it (C1), the judge sees no difference (C2), and no
-//! event is put off for ever (C3): if the state that it leads to is on the path
-//! already, all the others are tried, too. No sleep sets: with states matched by
-//! identity they would have to be kept with each state (Godefroid: *Partial-order
-//! methods*, ch. 4.5), and they save transitions, not states.
+//! * *Sleep sets* ([`Search::sleeping`]): of two events that commute, one order
+//!   is enough.
+//!
+//! The second and third take one event and try nothing else beside it: an ample
+//! set (Clarke, Grumberg, Peled: *Model checking*, ch. 10) of one event. It
+//! commutes with all that others can do before it (C1), the judge sees no
+//! difference (C2), and no event is put off for ever (C3): if the state that it
+//! leads to is on the path already, all the others are tried, too. Nobody sleeps
+//! in such a state: there is nothing to leave out.
 //!
 //! # What the result claims
 //!
@@ -35,16 +37,19 @@
 //! n² ÷ 2⁶⁵.
 
 mod branch;
+mod sleep;
 
-use hashbrown::HashSet;
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
 use crate::choice::Label;
 use crate::digest::Digest;
 use crate::log::Decision;
 use crate::redis::FixedState;
 use crate::store::Store;
-use crate::world::{Event, Farewell, FaultKind, Program, Reading, World};
+use crate::world::{Event, Farewell, FaultKind, Program, Reading, Recognised, World};
 use branch::Branch;
+use sleep::{Asleep, Sleeper};
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +97,8 @@ pub struct Search {
     pub symmetric: bool,
     /// Local events come first where nobody can tell.
     pub reduced: bool,
+    /// Of two events that commute, one order is enough.
+    pub sleeping: bool,
 }
 
 /// What a search has shown.
@@ -132,11 +139,15 @@ struct Node<P, S> {
     faults: u32,
     clock_steps: u32,
     key: u64,
+    /// No state of this key was on the path before it.
+    enters: bool,
     moves: Vec<Move>,
     next: usize,
     branch: Branch,
-    /// A single local event was taken instead of all.
+    /// A single local event is taken instead of all: the others, beside it.
     lone: Option<Vec<Move>>,
+    /// Need not be taken any more, from here or after what they commute with.
+    asleep: Vec<Sleeper>,
     /// The decisions that led here, and the event before any fault.
     path: Vec<Decision>,
     last: Option<Label>,
@@ -169,56 +180,96 @@ impl Search {
             violation: None,
         };
         let ignores = reading.ignores_listeners();
-        let mut seen: HashSet<u64, FixedState> = HashSet::default();
-        let bounds = (self.bounds.faults, self.bounds.clock_steps);
-        let key = self.key(&world, bounds, reading, judge);
-        seen.insert(key);
+        let left = (self.bounds.faults, self.bounds.clock_steps);
+        let known = self.recognise(&world, left, reading, judge);
+        // For each state what has always slept there: nobody took it.
+        let mut seen: HashMap<u64, u64, FixedState> = HashMap::default();
+        seen.insert(known.identity, 0);
         let mut on_path: HashSet<u64, FixedState> = HashSet::default();
-        on_path.insert(key);
-        let first = self.node(world, bounds, key, &certificate.alphabet, ignores);
+        on_path.insert(known.identity);
+        let moves = options(&world, left, &certificate.alphabet);
+        certificate.count_end(&world, &moves);
+        let mut first = Node::new(world, left, known.identity);
+        first.moves = moves;
         let mut stack = vec![first];
-        certificate.count_end(&stack[0]);
         while let Some(node) = stack.last_mut() {
             let Some(found) = node.take(engine) else {
-                if let Some(node) = stack.pop() {
+                if let Some(node) = stack.pop().filter(|node| node.enters) {
                     on_path.remove(&node.key);
                 }
                 continue;
             };
-            let Some((after, faults, clock_steps, path, last)) = found else {
+            let Some(found) = found else {
                 continue; // a fault with nothing to strike
             };
+            let after = found.world;
             certificate.transitions += 1;
             if let Err(words) = judge.judge(&node.world, &after) {
                 let mut decisions: Vec<Decision> =
                     stack.iter().flat_map(|n| n.path.clone()).collect();
-                decisions.extend(path);
+                decisions.extend(found.path);
                 certificate.violation = Some(Violation { words, decisions });
                 return certificate;
             }
-            let key = self.key(&after, (faults, clock_steps), reading, judge);
-            if let Some(all) = &node.lone
-                && (on_path.contains(&key) || judge.visible(&node.world) != judge.visible(&after))
-            {
+            let known = self.recognise(&after, found.left, reading, judge);
+            let visible = || judge.visible(&node.world) != judge.visible(&after);
+            if node.lone.is_some() && (on_path.contains(&known.identity) || visible()) {
                 // Not a case for taking it alone: all the others too.
-                node.moves.clone_from(all);
-                node.lone = None;
+                node.moves.extend(node.lone.take().into_iter().flatten());
             }
-            if !seen.insert(key) {
-                continue;
+            let mut asleep = Asleep::NOBODY;
+            if let Some(event) = found.event.filter(|_| self.sleeping) {
+                let taken = Sleeper::new(&event, event.touch.keys != 0 || visible());
+                asleep = Asleep::after(&node.asleep, &taken, &after, &known);
+                if found.last_round && !event.touch.everything {
+                    node.asleep.push(taken);
+                }
             }
-            certificate.states += 1;
-            let most = certificate.states > self.bounds.states;
-            if most
-                || (certificate.states.is_multiple_of(1_024) && !judge.goes_on(certificate.states))
-            {
-                return certificate;
+            let woken = match seen.entry(known.identity) {
+                Entry::Vacant(new) => {
+                    new.insert(asleep.bits);
+                    None
+                }
+                Entry::Occupied(mut old) => {
+                    let woken = *old.get() & !asleep.bits;
+                    if woken == 0 {
+                        continue;
+                    }
+                    *old.get_mut() &= asleep.bits;
+                    asleep = asleep.only(*old.get(), &after, &known);
+                    Some(woken)
+                }
+            };
+            let mut moves = options(&after, found.left, &certificate.alphabet);
+            if woken.is_none() {
+                certificate.states += 1;
+                certificate.count_end(&after, &moves);
+                let states = certificate.states;
+                let asked = states.is_multiple_of(1_024);
+                if states > self.bounds.states || (asked && !judge.goes_on(states)) {
+                    return certificate;
+                }
             }
-            let left = (faults, clock_steps);
-            let mut next = self.node(after, left, key, &certificate.alphabet, ignores);
-            (next.path, next.last) = (path, last);
-            certificate.count_end(&next);
-            on_path.insert(key);
+            let mut next = Node::new(after, found.left, known.identity);
+            (next.path, next.last) = (found.path, found.last);
+            if let Some(woken) = woken {
+                moves.retain(|m| match *m {
+                    Move::Event(event) => next.world.mark(&event, &known) & woken != 0,
+                    Move::Fault(_) => false, // they never sleep
+                });
+                next.moves = moves;
+            } else if let Some(lone) = self.lone(&next, &moves, ignores) {
+                // Whatever comes back finds nobody asleep, and need not go on.
+                seen.insert(next.key, 0);
+                asleep = Asleep::NOBODY;
+                next.moves.push(moves.remove(lone));
+                next.lone = Some(moves);
+            } else {
+                moves.retain(|m| !matches!(m, Move::Event(event) if asleep.holds(event)));
+                next.moves = moves;
+            }
+            next.asleep = asleep.into_sleepers();
+            next.enters = on_path.insert(known.identity);
             stack.push(next);
             certificate.depth = certificate.depth.max(stack.len() - 1);
         }
@@ -226,65 +277,41 @@ impl Search {
         certificate
     }
 
-    fn key<P: Program, S: Store>(
+    fn recognise<P: Program, S: Store>(
         &self,
         world: &World<P, S>,
         left: (u32, u32),
         reading: &impl Reading<S>,
         judge: &impl Judge<P, S>,
-    ) -> u64 {
+    ) -> Recognised {
         let steps = [FaultKind::ClockStep, FaultKind::ServerClockStep];
         let clocks_step = left.0 > 0 && world.alphabet().any(|kind| steps.contains(&kind));
         let frozen = left.1 == 0 && !clocks_step;
-        let identity = world.identity(self.symmetric, frozen, reading);
-        Digest::of(&(identity, left, judge.context(world)))
+        let mut known = world.recognise(self.symmetric, frozen, reading);
+        known.identity = Digest::of(&(known.identity, left, judge.context(world)));
+        known
     }
 
-    fn node<P: Program, S: Store>(
+    /// Which of these may be taken alone, if one may and there are others.
+    fn lone<P: Program, S: Store>(
         &self,
-        world: World<P, S>,
-        (faults, clock_steps): (u32, u32),
-        key: u64,
-        alphabet: &[FaultKind],
+        node: &Node<P, S>,
+        moves: &[Move],
         ignores: bool,
-    ) -> Node<P, S> {
-        let mut moves: Vec<Move> = world
-            .events()
-            .into_iter()
-            .filter(|event| clock_steps > 0 || !event.leaps)
-            .map(Move::Event)
-            .collect();
-        if faults > 0 {
-            moves.extend(alphabet.iter().map(|kind| Move::Fault(*kind)));
-        }
+    ) -> Option<usize> {
         let stops = [FaultKind::ServerRestart, FaultKind::ServerWipe];
-        let may_stop = faults > 0 && alphabet.iter().any(|kind| stops.contains(kind));
-        let lone = match (faults, clock_steps) {
-            _ if !self.reduced || may_stop => None,
-            (0, 0) => Self::farewell(&moves, ignores).or_else(|| Self::local(&world, &moves)),
-            _ => Self::farewell(&moves, ignores),
-        };
-        let (moves, lone) = match lone {
-            Some(only) if moves.len() > 1 => (vec![only], Some(moves)),
-            Some(_) | None => (moves, None),
-        };
-        Node {
-            world,
-            faults,
-            clock_steps,
-            key,
-            moves,
-            next: 0,
-            branch: Branch::default(),
-            lone,
-            path: Vec::new(),
-            last: None,
+        let stop = |m: &Move| matches!(m, Move::Fault(kind) if stops.contains(kind));
+        if !self.reduced || moves.len() < 2 || moves.iter().any(stop) {
+            return None;
         }
+        let alone = (node.faults, node.clock_steps) == (0, 0);
+        let local = || alone.then(|| Self::local(&node.world, moves)).flatten();
+        Self::farewell(moves, ignores).or_else(local)
     }
 
     /// The end of a connection, at the server, of which nobody hears.
-    fn farewell(moves: &[Move], ignores_listeners: bool) -> Option<Move> {
-        let fits = |m: &&Move| match m {
+    fn farewell(moves: &[Move], ignores_listeners: bool) -> Option<usize> {
+        let fits = |m: &Move| match m {
             Move::Event(event) => match event.farewell {
                 Farewell::Unheard => true,
                 Farewell::Heard => ignores_listeners,
@@ -292,28 +319,71 @@ impl Search {
             },
             Move::Fault(_) => false,
         };
-        moves.iter().find(fits).copied()
+        moves.iter().position(fits)
     }
 
     /// An event on a host alone that commutes with everything that may come
     /// before it.
-    fn local<P: Program, S: Store>(world: &World<P, S>, moves: &[Move]) -> Option<Move> {
-        let fits = |m: &&Move| match m {
+    fn local<P: Program, S: Store>(world: &World<P, S>, moves: &[Move]) -> Option<usize> {
+        let fits = |m: &Move| match m {
             Move::Event(Event { touch, .. }) => {
                 let local = !touch.everything && touch.keys == 0;
                 local && touch.host.is_some_and(|host| world.hears_one_thing(host))
             }
             Move::Fault(_) => false,
         };
-        moves.iter().find(fits).copied()
+        moves.iter().position(fits)
     }
 }
 
-/// A successor: the world, what is left of faults and clock steps, the decisions
-/// that led there, and the last event.
-type Found<P, S> = (World<P, S>, u32, u32, Vec<Decision>, Option<Label>);
+/// Everything that may be next, as far as the bounds allow it: events, and after
+/// them faults.
+fn options<P: Program, S: Store>(
+    world: &World<P, S>,
+    (faults, clock_steps): (u32, u32),
+    alphabet: &[FaultKind],
+) -> Vec<Move> {
+    let events = world.events().into_iter();
+    let events = events.filter(|event| clock_steps > 0 || !event.leaps);
+    let mut moves: Vec<Move> = events.map(Move::Event).collect();
+    if faults > 0 {
+        moves.extend(alphabet.iter().map(|kind| Move::Fault(*kind)));
+    }
+    moves
+}
+
+/// A successor.
+struct Found<P, S> {
+    world: World<P, S>,
+    /// What is left of faults and clock steps.
+    left: (u32, u32),
+    /// The event that led there, unless it was a fault.
+    event: Option<Event>,
+    /// Every way for that to happen has been taken.
+    last_round: bool,
+    /// The decisions that led there, and the last event on the path.
+    path: Vec<Decision>,
+    last: Option<Label>,
+}
 
 impl<P: Program, S: Store> Node<P, S> {
+    const fn new(world: World<P, S>, (faults, clock_steps): (u32, u32), key: u64) -> Self {
+        Self {
+            world,
+            faults,
+            clock_steps,
+            key,
+            enters: true,
+            moves: Vec::new(),
+            next: 0,
+            branch: Branch::NEW,
+            lone: None,
+            asleep: Vec::new(),
+            path: Vec::new(),
+            last: None,
+        }
+    }
+
     /// The next successor; `Some(None)` if this try changes nothing.
     fn take(&mut self, engine: &S::Engine) -> Option<Option<Found<P, S>>> {
         let next = *self.moves.get(self.next)?;
@@ -321,8 +391,10 @@ impl<P: Program, S: Store> Node<P, S> {
         let (mut faults, mut clock_steps) = (self.faults, self.clock_steps);
         let mut path = Vec::new();
         let mut last = self.last;
+        let mut taken = None;
         let struck = match next {
             Move::Event(event) => {
+                taken = Some(event);
                 clock_steps -= u32::from(event.leaps);
                 world.advance(&event, engine, &mut self.branch);
                 path.push(Decision::Pick(event.label));
@@ -339,20 +411,28 @@ impl<P: Program, S: Store> Node<P, S> {
             }
         };
         path.append(&mut self.branch.decisions);
-        if !self.branch.next_round() {
+        let last_round = !self.branch.next_round();
+        if last_round {
             self.next += 1;
-            self.branch = Branch::default();
+            self.branch = Branch::NEW;
         }
-        Some(struck.then_some((world, faults, clock_steps, path, last)))
+        Some(struck.then_some(Found {
+            world,
+            left: (faults, clock_steps),
+            event: taken,
+            last_round,
+            path,
+            last,
+        }))
     }
 }
 
 impl Certificate {
-    fn count_end<P: Program, S: Store>(&mut self, node: &Node<P, S>) {
-        if node.moves.iter().any(|m| matches!(m, Move::Event(_))) {
+    fn count_end<P: Program, S: Store>(&mut self, world: &World<P, S>, moves: &[Move]) {
+        if moves.iter().any(|m| matches!(m, Move::Event(_))) {
             return;
         }
-        if node.world.events().is_empty() {
+        if world.events().is_empty() {
             self.ends += 1;
         } else {
             self.out_of_time += 1;

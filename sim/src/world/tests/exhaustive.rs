@@ -96,6 +96,7 @@ fn explore(world: Race, most: usize, symmetric: bool, reduced: bool) -> Certific
         },
         symmetric,
         reduced,
+        sleeping: reduced,
     };
     search.explore(world, &(), &Exact, &mut AtMost(most))
 }
@@ -221,6 +222,7 @@ fn a_search_that_is_cut_short_says_so() {
         },
         symmetric: false,
         reduced: false,
+        sleeping: false,
     };
     let found = search.explore(race(3, 3, Faults::NONE), &(), &Exact, &mut AtMost(3));
     assert!(!found.complete && found.violation.is_none());
