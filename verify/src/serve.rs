@@ -6,6 +6,9 @@
 //! connection closed; one that does not listen loses its connection when 32 MB
 //! are due to it.
 //!
+//! What Redis leaves to chance (`SRANDMEMBER`) is drawn from a fixed seed: the
+//! same commands bring the same answers.
+//!
 //! With a simulated clock, time stands still until somebody says
 //! `CLOCK ADVANCE milliseconds` (a command of this server, not of Redis):
 //! expiry and timeouts can then be tested to the millisecond, from any
@@ -18,6 +21,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +43,12 @@ const DUE_MAX: usize = 32 << 20;
 const DUE_ENOUGH: usize = 1 << 20;
 /// No more is read from a client that waits for a reply.
 const AHEAD_MAX: usize = 64 << 10;
+
+/// How often keys that have expired are looked for, and among how many.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+const SWEEP_KEYS: usize = 10_000;
+/// What Redis leaves to chance is drawn from here.
+const SEED: u64 = 1;
 
 /// Whose time it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +81,8 @@ struct Client {
     parked: Option<Shape>,
     /// Too much was due to it.
     lost: bool,
+    /// It was killed: what is due to it is the last.
+    closing: bool,
 }
 
 impl Client {
@@ -113,6 +125,7 @@ impl Hub {
             self.server.submit(&self.engine, now_us, session, command)
         };
         let protocol = self.protocol(id);
+        let mute = reply.is_some() && self.server.is_mute(SessionId(id));
         if let Some(client) = self.clients.get_mut(&id) {
             let ends = matches!(&*name, b"exec" | b"discard" | b"multi" | b"reset");
             let queued = if ends {
@@ -122,6 +135,8 @@ impl Hub {
             };
             match reply {
                 None => client.parked = Some(Shape::of(command)),
+                // What concerns subscriptions is no reply.
+                Some(_) if mute && Shape::of(command) != Shape::Push => {}
                 Some(Reply::Array(items)) if name == b"exec" => {
                     client.send(|out| write_all(out, &items, &queued, protocol));
                 }
@@ -156,6 +171,7 @@ impl Hub {
                 while let Some(at) = self.server.deadline_us().filter(|at| *at <= later) {
                     self.server.time_out(at);
                 }
+                self.server.sweep(&self.engine, later, usize::MAX);
                 self.simulated_us = Some(later);
                 Reply::Int((later / 1_000) as i64)
             }
@@ -172,15 +188,26 @@ impl Hub {
     fn deliver(&mut self) {
         while let Some((session, reply)) = self.server.poll_reply() {
             let protocol = self.protocol(session.0);
+            let mute = self.server.is_mute(session);
             if let Some(client) = self.clients.get_mut(&session.0) {
                 let shape = client.parked.take().unwrap_or(Shape::Plain);
-                client.send(|out| write(out, &reply, shape, protocol));
+                if mute {
+                    client.ready.notify_one();
+                } else {
+                    client.send(|out| write(out, &reply, shape, protocol));
+                }
             }
         }
         while let Some((session, reply)) = self.server.poll_push() {
             let protocol = self.protocol(session.0);
             if let Some(client) = self.clients.get_mut(&session.0) {
                 client.send(|out| write(out, &reply, Shape::Push, protocol));
+            }
+        }
+        while let Some(session) = self.server.poll_close() {
+            if let Some(client) = self.clients.get_mut(&session.0) {
+                client.closing = true;
+                client.ready.notify_one();
             }
         }
         if self.server.deadline_us().is_some() {
@@ -217,8 +244,10 @@ pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> i
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let mut server = Server::with_version(version);
+    server.draw(SEED);
     let hub = Rc::new(RefCell::new(Hub {
-        server: Server::with_version(version),
+        server,
         engine: Engine::new(),
         simulated_us: (clock == Clock::Simulated).then_some(1_700_000_000_000_000),
         clients: BTreeMap::new(),
@@ -228,6 +257,9 @@ pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> i
     local.block_on(&runtime, async move {
         let listener = TcpListener::from_std(listener)?;
         tokio::task::spawn_local(watch(Rc::clone(&hub)));
+        if clock == Clock::Wall {
+            tokio::task::spawn_local(sweep(Rc::clone(&hub)));
+        }
         for id in 1.. {
             let (stream, _) = listener.accept().await?;
             tokio::task::spawn_local(welcome(Rc::clone(&hub), stream, id));
@@ -254,6 +286,17 @@ async fn watch(hub: Rc<RefCell<Hub>>) {
     }
 }
 
+/// Removes what has expired, though nobody asks for it.
+async fn sweep(hub: Rc<RefCell<Hub>>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let mut hub = hub.borrow_mut();
+        let Hub { server, engine, .. } = &mut *hub;
+        server.sweep(engine, wall_us(), SWEEP_KEYS);
+        hub.deliver();
+    }
+}
+
 async fn welcome(hub: Rc<RefCell<Hub>>, mut stream: TcpStream, id: u64) {
     if hub.borrow().clients.len() >= CLIENTS_MAX {
         // It may have gone already; nothing is lost.
@@ -263,7 +306,14 @@ async fn welcome(hub: Rc<RefCell<Hub>>, mut stream: TcpStream, id: u64) {
         return;
     }
     let _ = stream.set_nodelay(true);
-    hub.borrow_mut().clients.insert(id, Client::default());
+    let addr = |addr: io::Result<SocketAddr>| addr.map_or(String::new(), |addr| addr.to_string());
+    let (peer, local) = (addr(stream.peer_addr()), addr(stream.local_addr()));
+    {
+        let mut hub = hub.borrow_mut();
+        hub.clients.insert(id, Client::default());
+        let now_us = hub.now_us();
+        hub.server.connect(now_us, SessionId(id), &peer, &local);
+    }
     // However the connection ended, it has ended.
     let _ = attend(&hub, stream, id).await;
     let mut hub = hub.borrow_mut();
@@ -285,7 +335,9 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
             let mut hub = hub.borrow_mut();
             let more = |hub: &Hub| {
                 let client = hub.clients.get(&id);
-                client.is_some_and(|c| c.parked.is_none() && c.due.len() < DUE_ENOUGH && !c.lost)
+                client.is_some_and(|c| {
+                    c.parked.is_none() && c.due.len() < DUE_ENOUGH && !c.lost && !c.closing
+                })
             };
             while !last && more(&hub) {
                 match reader.command() {
@@ -306,6 +358,7 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
             let Some(client) = hub.clients.get_mut(&id).filter(|client| !client.lost) else {
                 return Ok(());
             };
+            last |= client.closing;
             (std::mem::take(&mut client.due), client.parked.is_some())
         };
         if !due.is_empty() {

@@ -141,3 +141,47 @@ fn who_breaks_the_protocol_is_told_and_left() {
     }
     Client::new(address).ask("PING", "+PONG\r\n");
 }
+
+#[test]
+fn a_client_can_be_killed_and_another_want_no_replies() {
+    let address = server(Clock::Wall);
+    let mut ann = Client::new(address);
+    ann.send("CLIENT SETNAME ann\r\n");
+    ann.expect("+OK\r\n");
+    let mut bob = Client::new(address);
+    bob.send("CLIENT REPLY OFF\r\nPING\r\nPING\r\nCLIENT REPLY ON\r\nPING\r\n");
+    bob.expect("+OK\r\n+PONG\r\n");
+    bob.send("CLIENT KILL TYPE normal SKIPME yes\r\n");
+    bob.expect(":1\r\n");
+    let mut rest = Vec::new();
+    ann.0.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "the connection was closed");
+    bob.send("CLIENT KILL SKIPME no\r\nPING\r\n");
+    bob.expect(":1\r\n");
+    bob.0.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "with its reply, and nothing after it");
+}
+
+#[test]
+fn keys_that_expire_go_though_nobody_looks() {
+    let address = server(Clock::Wall);
+    let mut client = Client::new(address);
+    client.send("SET k v PX 1\r\n");
+    client.expect("+OK\r\n");
+    let mut gone = false;
+    for _ in 0..200 {
+        thread::sleep(Duration::from_millis(50));
+        client.send("DBSIZE\r\n");
+        let mut reply = [0; 4];
+        client.0.read_exact(&mut reply).unwrap();
+        gone = reply == *b":0\r\n";
+        if gone {
+            break;
+        }
+    }
+    assert!(gone, "it is still counted after ten seconds");
+    let address = server(Clock::Simulated);
+    let mut client = Client::new(address);
+    client.send("SET k v PX 5\r\nCLOCK ADVANCE 6\r\nDBSIZE\r\n");
+    client.expect("+OK\r\n:1700000000006\r\n:0\r\n");
+}

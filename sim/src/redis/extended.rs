@@ -56,7 +56,8 @@ impl Extended {
         Some(Self::of_ratio(negative, numerator, scale))
     }
 
-    fn of_f64(value: f64) -> Self {
+    /// Exactly this value, which is finite.
+    pub(super) fn of_f64(value: f64) -> Self {
         if value == 0.0 {
             return Self::ZERO;
         }

@@ -141,6 +141,9 @@ impl Server {
             Digest::of(&(names.session(*id), session))
         });
         sessions.fold(0, of).hash(&mut state);
+        if !self.state.settings.is_default() {
+            self.state.settings.hash(&mut state);
+        }
         subscriptions.identity(names).hash(&mut state);
         self.state.waiting.identity(now_us, names, &mut state);
         state.finish()

@@ -6,6 +6,7 @@
 //! whole script too) the time stands still, so a key cannot expire halfway.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::SessionId;
 use super::command::Fail;
 use super::hash;
 use super::memory::Used;
+use super::notify::Change;
 use super::value::{Hash, List, Set, Stream, Typed, Value, ZSet};
 use crate::digest::Digest;
 
@@ -50,6 +52,14 @@ pub struct Keyspace {
     awaited: BTreeSet<Bytes>,
     /// Those of them that have changed, in order.
     ready: VecDeque<Bytes>,
+    /// Keys that had expired when somebody looked, and changes, since these
+    /// were last asked for.
+    pub(super) expired: u64,
+    pub(super) changes: u64,
+    /// What happened to keys, while somebody wants to know.
+    noted: Option<Vec<(Bytes, Change)>>,
+    /// The last key that [`Keyspace::sweep`] looked at, if there may be more.
+    swept: Option<Bytes>,
 }
 
 impl Keyspace {
@@ -159,7 +169,8 @@ impl Keyspace {
             Some(entry) => !alive(entry, self.now_ms),
         };
         if expired {
-            self.remove(key);
+            self.expired += 1;
+            self.lose(key, Change::Expired);
             return None;
         }
         self.entries.get(key)
@@ -190,6 +201,7 @@ impl Keyspace {
     /// The value of this type for change, made empty if the key is missing.
     pub(super) fn upsert<T: Typed>(&mut self, key: &super::command::Arg) -> Result<&mut T, Fail> {
         if self.read::<T>(key)?.is_none() {
+            self.note(key, Change::New);
             let entry = self.new_entry(T::default().wrap(), None);
             Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
         }
@@ -213,6 +225,9 @@ impl Keyspace {
 
     /// Replaces the string and keeps the expiry.
     pub(super) fn write_str(&mut self, key: &super::command::Arg, value: Bytes) {
+        if self.noted.is_some() && !self.entries.contains_key(&**key) {
+            self.note(key, Change::New);
+        }
         let new = self.new_entry(Value::Str(value), None);
         let entries = Rc::make_mut(&mut self.entries);
         match entries.get_mut(&**key) {
@@ -225,15 +240,17 @@ impl Keyspace {
     }
 
     /// Changes the string in place, made at least `len` bytes long by zeros at
-    /// its end, and empty before that if the key is missing. Copies the string
-    /// if it must grow, or if somebody else holds it.
+    /// its end, and empty before that if the key is missing. It has changed if
+    /// the edit says so, or if it grew. Copies the string if it must grow, or if
+    /// somebody else holds it.
     pub(super) fn edit_str<T>(
         &mut self,
         key: &super::command::Arg,
         len: usize,
-        edit: impl FnOnce(&mut [u8]) -> T,
+        edit: impl FnOnce(&mut [u8]) -> (T, bool),
     ) -> Result<T, Fail> {
         if self.read_str(key)?.is_none() {
+            self.note(key, Change::New);
             let entry = self.new_entry(Value::Str(Bytes::default()), None);
             Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
         }
@@ -241,19 +258,25 @@ impl Keyspace {
         let Some(Value::Str(text)) = entry.map(|entry| &mut entry.value) else {
             return Err(Fail::WRONG_TYPE);
         };
-        if text.len() < len || Arc::get_mut(text).is_none() {
+        let grows = text.len() < len;
+        if grows || Arc::get_mut(text).is_none() {
             let mut copy = Vec::with_capacity(len.max(text.len()));
             copy.extend_from_slice(text);
             copy.resize(len.max(text.len()), 0);
             *text = Bytes::from(copy);
         }
-        let out = edit(Arc::get_mut(text).expect("it was copied if it was shared"));
-        self.changed(key);
+        let (out, changed) = edit(Arc::get_mut(text).expect("it was copied if it was shared"));
+        if changed || grows {
+            self.changed(key);
+        }
         Ok(out)
     }
 
     /// Puts a value there, whatever was there before.
     pub(super) fn put(&mut self, key: Bytes, value: Value, expires: Option<i64>) {
+        if self.noted.is_some() && !self.entries.contains_key(&key) {
+            self.note(&key, Change::New);
+        }
         self.changed(&key);
         let mut entry = self.new_entry(value, expires);
         if let Some(old) = self.entries.get(&key).filter(|_| self.counts_use) {
@@ -261,6 +284,13 @@ impl Keyspace {
             entry.used.again(self.now_ms);
         }
         Rc::make_mut(&mut self.entries).insert(key, entry);
+    }
+
+    /// Changes what is remembered of a key's use.
+    pub(super) fn mark_used(&mut self, key: &[u8], mark: impl FnOnce(&mut Used)) {
+        if let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key) {
+            mark(&mut entry.used);
+        }
     }
 
     const fn new_entry(&self, value: Value, expires: Option<i64>) -> Entry {
@@ -294,11 +324,40 @@ impl Keyspace {
 
     /// Removes the key; what was there.
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        self.lose(key, Change::Removed)
+    }
+
+    /// The same, and how it came about.
+    pub(super) fn lose(&mut self, key: &[u8], how: Change) -> Option<Entry> {
         if !self.entries.contains_key(key) {
             return None;
         }
-        self.changed(key);
+        self.note(key, how);
+        self.touched(key);
         Rc::make_mut(&mut self.entries).remove(key)
+    }
+
+    /// Begins or ends to note what happens to keys.
+    pub(super) fn note_changes(&mut self, notes: bool) {
+        if notes != self.noted.is_some() {
+            self.noted = notes.then(Vec::new);
+        }
+    }
+
+    /// What was noted, which is then forgotten.
+    pub(super) fn take_noted(&mut self) -> Vec<(Bytes, Change)> {
+        self.noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, key: &[u8], change: Change) {
+        if let Some(noted) = &mut self.noted {
+            noted.push((Bytes::from(key), change));
+        }
+    }
+
+    /// The value of this type, if it is there, without using it.
+    pub(super) fn read_quietly<T: Typed>(&self, key: &[u8]) -> Option<&T> {
+        self.entries.get(key).and_then(|entry| T::of(&entry.value))
     }
 
     /// Sets or clears the expiry of a key that exists; one in the past removes it.
@@ -327,6 +386,12 @@ impl Keyspace {
 
     /// The value of this key was changed.
     pub(super) fn changed(&mut self, key: &[u8]) {
+        self.note(key, Change::Changed);
+        self.touched(key);
+    }
+
+    fn touched(&mut self, key: &[u8]) {
+        self.changes += 1;
         if self.watched.is_empty() && self.awaited.is_empty() {
             return;
         }
@@ -352,11 +417,40 @@ impl Keyspace {
         self.entries.len()
     }
 
+    /// How many keys have an expiry. O(keys).
+    pub(super) fn mortal(&self) -> usize {
+        let entries = self.entries.values();
+        entries.filter(|entry| entry.expires.is_some()).count()
+    }
+
+    /// Looks at so many keys, in byte order and from where it stopped before,
+    /// and removes those that have expired.
+    pub(super) fn sweep(&mut self, most: usize) {
+        let from = self.swept.take();
+        let from = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (self.entries).range::<[u8], _>((from, Bound::Unbounded));
+        let mut gone = Vec::new();
+        let mut last = None;
+        for (count, (key, entry)) in range.enumerate() {
+            if count == most {
+                break;
+            }
+            if !alive(entry, self.now_ms) {
+                gone.push(key.clone());
+            }
+            last = (count + 1 == most).then(|| key.clone());
+        }
+        self.swept = last;
+        for key in gone {
+            self.peek(&key);
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = self.entries.keys().cloned().collect();
             for key in keys {
-                self.changed(&key);
+                self.touched(&key);
             }
         }
         self.entries = Rc::default();
@@ -375,7 +469,7 @@ impl Keyspace {
         if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = old.keys().chain(self.entries.keys()).cloned().collect();
             for key in keys {
-                self.changed(&key);
+                self.touched(&key);
             }
         }
         old

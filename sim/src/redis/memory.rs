@@ -13,6 +13,7 @@ use sluice_core::redis::{Bytes, Command};
 
 use super::command::{Fail, lookup};
 use super::keyspace::Entry;
+use super::notify::Change;
 use super::value::Value;
 use super::{Server, SessionId, State};
 
@@ -134,6 +135,15 @@ impl Used {
         self.frequency.saturating_sub(minutes)
     }
 
+    /// As if it had not been used for so long.
+    pub(super) const fn idle_for(&mut self, now_ms: i64, ms: i64) {
+        self.at_ms = now_ms.saturating_sub(ms);
+    }
+
+    pub(super) const fn set_frequency(&mut self, frequency: u8) {
+        (self.frequency, self.towards) = (frequency, 0);
+    }
+
     pub(super) fn idle_ms(self, now_ms: i64) -> i64 {
         (now_ms - self.at_ms).max(0)
     }
@@ -192,10 +202,11 @@ impl State {
     pub(super) fn limit(&mut self, bytes: u64, policy: Policy) {
         (self.limits.bytes, self.limits.policy) = (bytes, policy);
         self.limits.short = false;
-        self.db.count_use(policy.counts_use());
+        let counts = self.counts_use();
+        self.db.count_use(counts);
         for db in self.others.values_mut() {
             db.now_ms = self.db.now_ms;
-            db.count_use(policy.counts_use());
+            db.count_use(counts);
         }
     }
 
@@ -226,9 +237,11 @@ impl State {
                     number => self.others.get_mut(&number),
                 };
                 used -= size;
-                self.evicted += u64::from(db.is_some_and(|db| db.remove(&key).is_some()));
+                self.evicted +=
+                    u64::from(db.is_some_and(|db| db.lose(&key, Change::Evicted).is_some()));
             }
         }
+        self.notify_of_losses();
         self.limits.short = used > bytes;
     }
 }
@@ -288,8 +301,9 @@ impl Server {
 
     /// Throws a key of database 0 away.
     pub fn evict(&mut self, key: &[u8]) {
-        let gone = self.state.db.remove(key);
+        let gone = self.state.db.lose(key, Change::Evicted);
         self.state.evicted += u64::from(gone.is_some());
+        self.state.notify_of_losses();
     }
 }
 

@@ -21,14 +21,20 @@
 
 mod cluster;
 mod command;
+mod draw;
 mod extended;
+mod geo;
 mod hash;
 mod identity;
 mod keyspace;
 mod lua;
 mod memory;
+mod network;
+mod notify;
 mod number;
+mod rdb;
 mod session;
+mod settings;
 mod value;
 mod version;
 mod waiting;
@@ -44,13 +50,17 @@ use crate::choice::Touch;
 pub use crate::store::SessionId;
 use crate::store::{Names, Store};
 pub use cluster::{SLOTS, slot};
-use command::{Arg, Fail, Run};
+use command::{Arg, Fail, Run, Spec};
+use draw::Draw;
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
 use memory::Limits;
 pub use memory::Policy;
+use network::Network;
+use notify::Change;
 use session::{Session, Subscriptions};
+use settings::Settings;
 pub use value::{
     Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
 };
@@ -96,11 +106,21 @@ struct State {
     replies: Replies,
     undeclared: Vec<Undeclared>,
     limits: Limits,
+    settings: Settings,
+    draw: Draw,
+    /// What happened to keys of which database, while somebody wants to know.
+    noted: Vec<(u8, Bytes, Change)>,
+    /// Present where there are real clients.
+    network: Option<Box<Network>>,
     /// Of how many nodes it is the cluster; 0 if it is none.
     nodes: u16,
     commands: u64,
     /// Keys thrown away for want of memory.
     evicted: u64,
+    /// Keys that had expired when somebody looked.
+    expired: u64,
+    /// Changes of keys.
+    changes: u64,
     /// How often the process has started.
     starts: u32,
 }
@@ -143,6 +163,31 @@ impl Replies {
 pub struct Server {
     /// In a box, so that lending it to a script is an exchange of pointers.
     state: Box<State>,
+}
+
+impl State {
+    /// Executes a command for a client, or (`None`) for a script.
+    #[inline]
+    fn run(
+        &mut self,
+        by: Option<SessionId>,
+        spec: &Spec,
+        run: fn(&mut Self, &[Arg]) -> Result<Reply, Fail>,
+        args: &[Arg],
+    ) -> Reply {
+        let notifies = self.notifies();
+        if self.network.is_none() && !notifies {
+            return run(self, args).unwrap_or_else(|fail| fail.reply());
+        }
+        self.tell_monitors(by, spec, args);
+        let before = notifies.then(|| self.before(spec, args));
+        let reply = run(self, args).unwrap_or_else(|fail| fail.reply());
+        if let Some(before) = before {
+            self.notify(spec, args, before);
+        }
+        self.note_call(spec, args, &reply, true);
+        reply
+    }
 }
 
 impl Server {
@@ -191,6 +236,9 @@ impl Server {
         self.state.now_us = now_us;
         self.state.db.now_ms = (now_us / 1000) as i64;
         self.state.commands += 1;
+        if let Some(network) = &mut self.state.network {
+            network.heard(now_us, session, &command.args);
+        }
         if self.state.nodes > 0
             && let Some(refused) = self.refuse_crossing(session, command)
         {
@@ -236,6 +284,7 @@ impl Server {
         args: &[Arg],
     ) -> Reply {
         let spec = command::lookup(&args[0]).ok_or_else(|| unknown(args));
+        let known = spec.as_ref().ok().copied();
         let spec = spec.and_then(|spec| {
             let accepted = spec.accepts(args.len());
             accepted
@@ -245,17 +294,39 @@ impl Server {
         if let Some(session) = self.state.sessions.get_mut(&id)
             && let Some(reply) = session.intercept(&spec, command)
         {
+            self.state
+                .note_refusal(known.filter(|_| spec.is_err()), &reply);
             return reply;
         }
         match spec {
-            Err(fail) => fail.reply(),
-            Ok(spec) => match spec.run {
-                Run::Data(run) => run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()),
-                Run::Session(run) => {
-                    run(self, engine, id, args).unwrap_or_else(|fail| fail.reply())
-                }
-            },
+            Err(fail) => {
+                let reply = fail.reply();
+                self.state.note_refusal(known, &reply);
+                reply
+            }
+            Ok(spec) => self.run(engine, id, spec, args),
         }
+    }
+
+    fn run(&mut self, engine: &Engine, id: SessionId, spec: &Spec, args: &[Arg]) -> Reply {
+        let run = match spec.run {
+            Run::Data(run) => return self.state.run(Some(id), spec, run, args),
+            Run::Session(run) => run,
+        };
+        // What a transaction did is told before that it was one.
+        let last = spec.name == "exec";
+        if !last {
+            self.state.tell_monitors(Some(id), spec, args);
+        }
+        let errors = self.state.errors();
+        let reply = run(self, engine, id, args).unwrap_or_else(|fail| fail.reply());
+        if last {
+            self.state.tell_monitors(Some(id), spec, args);
+        }
+        // What a script raised was counted when its command failed.
+        let anew = errors == self.state.errors();
+        self.state.note_call(spec, args, &reply, anew);
+        reply
     }
 
     /// The next pub/sub message (or further reply of one command) due for a
@@ -280,6 +351,9 @@ impl Server {
         self.stop_waiting(session);
         self.state.subscriptions.forget(session);
         self.state.sessions.remove(&session);
+        if let Some(network) = &mut self.state.network {
+            network.forget(session);
+        }
     }
 
     /// Knows this script from now on, as after `SCRIPT LOAD`.
@@ -308,6 +382,9 @@ impl Server {
             others,
             version: state.version,
             limits: state.limits,
+            settings: state.settings.clone(),
+            draw: state.draw,
+            network: state.network.take(),
             nodes: state.nodes,
             starts: state.starts + 1,
             undeclared: std::mem::take(&mut state.undeclared),
@@ -368,6 +445,12 @@ impl Server {
         state.starts.hash(hasher);
         if state.limits != Limits::default() {
             state.limits.hash(hasher);
+        }
+        if !state.settings.is_default() {
+            state.settings.hash(hasher);
+        }
+        if state.draw.is_on() {
+            state.draw.hash(hasher);
         }
         if state.nodes > 0 {
             state.nodes.hash(hasher);

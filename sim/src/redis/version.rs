@@ -38,6 +38,8 @@ since! {
     active_consumers V7_2;
     /// `BLPOP` and its kin may be called from scripts, where they do not wait.
     waits_in_scripts V7_2;
+    /// A command that waited is executed anew, and says itself what is wrong now.
+    waits_by_retrying V7_2;
     /// A timeout beyond all numbers is told from a negative one.
     far_timeouts V7_2;
     /// `XSETID` refuses to go back to before what was deleted.
@@ -82,6 +84,15 @@ impl Version {
             (Some(..=6), _) | (Some(7), Some(..=1)) => Self::V7_0,
             (Some(8..), _) => Self::V8_2,
             _ => Self::V7_2,
+        }
+    }
+
+    /// Of the format in which it writes values.
+    pub(super) const fn rdb(self) -> u16 {
+        match self {
+            Self::V7_0 => 10,
+            Self::V7_2 => 11,
+            Self::V8_2 => 12,
         }
     }
 

@@ -89,6 +89,11 @@ impl Waiting {
         self.waiters.is_empty()
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
     fn is_idle(&self) -> bool {
         self.waiters.is_empty() && self.done.is_empty()
     }
@@ -300,6 +305,19 @@ impl Server {
         }
     }
 
+    /// What a consumer is told whose group, or stream, is gone.
+    fn lost_group(&mut self, keys: &[Bytes]) -> Reply {
+        let stream = |key| {
+            let entry = self.state.db.peek(key);
+            entry.is_some_and(|entry| matches!(entry.value, Value::Stream(_)))
+        };
+        Reply::error(if keys.iter().map(|key| &**key).all(stream) {
+            "NOGROUP the consumer group this client was blocked on no longer exists"
+        } else {
+            "UNBLOCKED the stream key no longer exists"
+        })
+    }
+
     fn next_ready(&mut self) -> Option<(u8, Bytes)> {
         if let Some(key) = self.state.db.pop_ready() {
             return Some((0, key));
@@ -318,7 +336,15 @@ impl Server {
         let reply = self.perform(engine, waiter.session, &waiter.command);
         match self.state.park.take() {
             Some(_) => self.state.park(number, waiter),
-            None => self.state.waiting.done.push_back((waiter.session, reply)),
+            None => {
+                let lost = matches!(reply, Reply::Error(_)) && waiter.wants == Wants::Group;
+                let reply = if lost && !self.state.version.waits_by_retrying() {
+                    self.lost_group(&waiter.keys)
+                } else {
+                    reply
+                };
+                self.state.waiting.done.push_back((waiter.session, reply));
+            }
         }
     }
 }

@@ -166,10 +166,11 @@ impl Field {
 }
 
 impl Step {
-    fn run(&self, text: &mut [u8]) -> Reply {
+    /// Its answer, and whether it changed anything.
+    fn run(&self, text: &mut [u8]) -> (Reply, bool) {
         let old = self.field.read(text);
         let (new, shown, lost) = match self.action {
-            Action::Get => return Reply::Int(old),
+            Action::Get => return (Reply::Int(old), false),
             Action::Set(value) => {
                 let (new, lost) = self.field.sum(value, 0, self.overflow);
                 (new, old, lost)
@@ -180,10 +181,10 @@ impl Step {
             }
         };
         if lost && self.overflow == Overflow::Fail {
-            return Reply::Nil;
+            return (Reply::Nil, false);
         }
         self.field.write(text, new);
-        Reply::Int(shown)
+        (Reply::Int(shown), new != old)
     }
 }
 
@@ -211,6 +212,8 @@ fn run(state: &mut State, args: &[Arg], read_only: bool) -> Out {
         ));
     }
     state.db.edit_str(&args[1], last / 8 + 1, |text| {
-        Reply::Array(steps.iter().map(|step| step.run(text)).collect())
+        let told = steps.iter().map(|step| step.run(text));
+        let (replies, changed): (Vec<Reply>, Vec<bool>) = told.unzip();
+        (Reply::Array(replies), changed.contains(&true))
     })
 }

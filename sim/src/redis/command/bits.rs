@@ -35,7 +35,7 @@ pub(super) fn setbit(state: &mut State, args: &[Arg]) -> Out {
     let old = state.db.edit_str(&args[1], byte + 1, |text| {
         let old = text[byte];
         text[byte] = if on { old | mask } else { old & !mask };
-        old
+        (old, true)
     })?;
     int(usize::from(old & mask != 0))
 }

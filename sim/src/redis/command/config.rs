@@ -5,16 +5,13 @@ use sluice_core::redis::Reply;
 use super::{Arg, Fail, Out};
 use crate::redis::lua::Engine;
 use crate::redis::memory::Policy;
+use crate::redis::notify;
+use crate::redis::number::parse_i64;
+use crate::redis::settings::{NUMBERS, Number, Unit};
 use crate::redis::{Server, SessionId, State};
 
 /// What clients and suites ask for, and cannot change.
-const FIXED: &[(&str, &str)] = &[
-    ("appendonly", "no"),
-    ("databases", "16"),
-    ("notify-keyspace-events", ""),
-    ("proto-max-bulk-len", "536870912"),
-    ("save", ""),
-];
+const FIXED: &[(&str, &str)] = &[("appendonly", "no"), ("databases", "16"), ("save", "")];
 
 /// Every parameter with its value, in the order of names.
 fn parameters(state: &State) -> Vec<(&'static str, String)> {
@@ -26,8 +23,27 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
     all.push(("cluster-enabled", cluster.to_owned()));
     all.push(("maxmemory", state.limits.bytes.to_string()));
     all.push(("maxmemory-policy", state.limits.policy.name().to_owned()));
+    for number in numbers(state) {
+        let value = state.settings.get(number);
+        let value = match number.unit {
+            Unit::Events => notify::letters(value),
+            Unit::Plain | Unit::Bytes => value.to_string(),
+        };
+        let names = [number.name, number.alias].into_iter();
+        all.extend(
+            names
+                .filter(|name| !name.is_empty())
+                .map(|name| (name, value.clone())),
+        );
+    }
     all.sort_unstable();
     all
+}
+
+/// Those that this version has.
+fn numbers(state: &State) -> impl Iterator<Item = &'static Number> {
+    let version = state.version;
+    NUMBERS.iter().copied().filter(move |n| n.since <= version)
 }
 
 pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
@@ -55,7 +71,12 @@ pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
         return set(server, &args[2..]);
     }
     if word.is("RESETSTAT") && args.len() == 2 {
-        (server.state.commands, server.state.evicted) = (0, 0);
+        server.state.gather();
+        let state = &mut *server.state;
+        (state.commands, state.evicted, state.expired) = (0, 0, 0);
+        if let Some(network) = &mut state.network {
+            network.reset();
+        }
         return Ok(server.state.replies.ok());
     }
     Err(Fail::subcommand(word, "CONFIG"))
@@ -64,6 +85,7 @@ pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
 /// All of it, or nothing.
 fn set(server: &mut Server, pairs: &[Arg]) -> Out {
     let mut limits = server.state.limits;
+    let mut settings = server.state.settings.clone();
     for (at, pair) in pairs.chunks_exact(2).enumerate() {
         let (name, value) = (&pair[0], &pair[1]);
         let known = parameters(&server.state);
@@ -96,12 +118,41 @@ fn set(server: &mut Server, pairs: &[Arg]) -> Out {
                 let choice = format!("argument(s) must be one of the following: {names}");
                 limits.policy = policy.ok_or_else(|| failed(&choice))?;
             }
+            _ if let Some(number) = numbers(&server.state).find(|n| n.is(known)) => {
+                let value = read(number, value).map_err(|why| failed(&why))?;
+                settings.set(number, value);
+            }
             _ if **value == *now.as_bytes() => {}
             _ => return Err(failed("can't set immutable config")),
         }
     }
     server.state.limit(limits.bytes, limits.policy);
+    server.state.settings = settings;
+    let notifies = server.state.notifies();
+    server.state.db.note_changes(notifies);
     Ok(server.state.replies.ok())
+}
+
+const EVENTS: &str = "Invalid event class character. Use 'Ag$lshzxeKEtdn'.";
+
+/// The number that is meant, or what is wrong with it.
+fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
+    let value = match number.unit {
+        Unit::Plain => parse_i64(text).ok_or("argument couldn't be parsed into an integer")?,
+        Unit::Events => notify::flags(text).ok_or(EVENTS)?,
+        Unit::Bytes => {
+            let bytes = memory(text).ok_or("argument must be a memory value")?;
+            i64::try_from(bytes).unwrap_or(i64::MAX)
+        }
+    };
+    if (number.least..=number.most).contains(&value) {
+        Ok(value)
+    } else {
+        let (least, most) = (number.least, number.most);
+        Err(format!(
+            "argument must be between {least} and {most} inclusive"
+        ))
+    }
 }
 
 /// `100`, `5kb`, `1G`.
@@ -181,5 +232,42 @@ mod tests {
         assert_eq!(set(&mut bench, &["databases", "4"]), immutable);
         let arity = "-ERR wrong number of arguments for \\'config|set\\' command";
         assert_eq!(set(&mut bench, &["maxmemory"]), arity);
+    }
+
+    #[test]
+    fn numbers_have_two_names_and_bounds_and_are_obeyed() {
+        let mut bench = Bench::new();
+        bench.run("HSET h a 1 b 2 c 3");
+        assert_eq!(bench.run("OBJECT ENCODING h"), r#""listpack""#);
+        let set_both = [
+            "hash-max-ziplist-entries",
+            "2",
+            "list-max-listpack-size",
+            "3",
+        ];
+        assert_eq!(set(&mut bench, &set_both), "+OK");
+        assert_eq!(bench.run("OBJECT ENCODING h"), r#""hashtable""#);
+        assert_eq!(
+            bench.run("CONFIG GET hash-max-*-entries"),
+            r#"["hash-max-listpack-entries", "2", "hash-max-ziplist-entries", "2"]"#
+        );
+        bench.run("RPUSH l 1 2 3");
+        assert_eq!(bench.run("OBJECT ENCODING l"), r#""listpack""#);
+        bench.run("RPUSH l 4");
+        assert_eq!(bench.run("OBJECT ENCODING l"), r#""quicklist""#);
+        let failed = |name: &str, why: &str| {
+            format!("-ERR CONFIG SET failed (possibly related to argument \\'{name}\\') - {why}")
+        };
+        let name = "stream-node-max-entries";
+        let bounds = "argument must be between 0 and 9223372036854775807 inclusive";
+        assert_eq!(set(&mut bench, &[name, "-1"]), failed(name, bounds));
+        let number = r"argument couldn\'t be parsed into an integer";
+        assert_eq!(set(&mut bench, &[name, "x"]), failed(name, number));
+        assert_eq!(
+            set(&mut bench, &["set-max-intset-entries", "1", name, "x"]),
+            failed(name, number)
+        );
+        bench.run("SADD s 1 2");
+        assert_eq!(bench.run("OBJECT ENCODING s"), r#""intset""#, "none of it");
     }
 }

@@ -16,6 +16,7 @@ impl State {
         if number == self.selected {
             return;
         }
+        self.gather();
         // Each swap leaves database 0 in the place of the one that is in use.
         for slot in [self.selected, number] {
             if slot != 0 {
@@ -31,7 +32,18 @@ impl State {
         }
         self.selected = number;
         self.db.now_ms = (self.now_us / 1000) as i64;
-        self.db.count_use(self.limits.policy.counts_use());
+        self.db.count_use(self.counts_use());
+        self.db.note_changes(self.notifies());
+    }
+
+    /// Takes over what the database in use has counted.
+    pub(in crate::redis) fn gather(&mut self) {
+        self.expired += std::mem::take(&mut self.db.expired);
+        self.changes += std::mem::take(&mut self.db.changes);
+        let noted = self.db.take_noted().into_iter();
+        let here = self.selected;
+        self.noted
+            .extend(noted.map(|(key, change)| (here, key, change)));
     }
 
     /// Does something in another database.
@@ -179,11 +191,11 @@ pub(super) fn flushall(state: &mut State, args: &[Arg]) -> Out {
     Ok(state.replies.ok())
 }
 
-/// Sizes of the databases that have keys, for `INFO`.
-pub(super) fn sizes(state: &mut State) -> Vec<(u8, usize)> {
-    let numbers = 0..COUNT;
-    let sizes = numbers.map(|n| (n, state.within(n, |state| state.db.len())));
-    sizes.filter(|(_, len)| *len > 0).collect()
+/// Of the databases that have keys: number, keys, and how many can expire.
+pub(super) fn sizes(state: &mut State) -> Vec<(u8, usize, usize)> {
+    let size = |n| state.within(n, |state| (n, state.db.len(), state.db.mortal()));
+    let sizes = (0..COUNT).map(size);
+    sizes.filter(|(_, len, _)| *len > 0).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::keys::{page, pattern_of};
-use super::sets::{random_count, some_of};
+use super::sets::random_count;
 use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
 use crate::redis::extended::Extended;
@@ -151,19 +151,24 @@ pub(super) fn hincrbyfloat(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn hrandfield(state: &mut State, args: &[Arg]) -> Out {
     let (count, values) = random_count(&args[2..], "WITHVALUES")?;
+    let mut draw = state.draw;
     let Some(hash) = state.db.read::<Hash>(&args[1])? else {
         return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
     };
     let Some(count) = count else {
-        return Ok(bulk(hash.iter().next().map(|(field, _)| field)));
+        let field = hash.iter().nth(draw.below(hash.len()));
+        let reply = bulk(field.map(|(field, _)| field));
+        state.draw = draw;
+        return Ok(reply);
     };
     let mut out = Vec::new();
-    for (field, value) in some_of(hash.iter(), count) {
+    for (field, value) in draw.some_of(hash.iter(), count) {
         out.push(Reply::Bulk(field.clone()));
         if values {
             out.push(Reply::Bulk(value.clone()));
         }
     }
+    state.draw = draw;
     Ok(Reply::Array(out))
 }
 

@@ -158,7 +158,14 @@ pub(super) fn keys(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn randomkey(state: &mut State, _args: &[Arg]) -> Out {
-    Ok(super::bulk(state.db.live_keys().next().map(|(key, _)| key)))
+    let live = if state.draw.is_on() {
+        state.db.live_keys().count()
+    } else {
+        1
+    };
+    let at = state.draw.below(live);
+    let found = state.db.live_keys().nth(at);
+    Ok(super::bulk(found.map(|(key, _)| key)))
 }
 
 pub(super) fn dbsize(state: &mut State, _args: &[Arg]) -> Out {

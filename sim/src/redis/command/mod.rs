@@ -8,9 +8,13 @@
 mod bitfield;
 mod bits;
 mod blocking;
+mod client;
 mod cluster;
 mod config;
 mod databases;
+mod describe;
+mod dump;
+mod geo;
 mod hashes;
 mod keys;
 mod lcs;

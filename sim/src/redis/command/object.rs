@@ -3,53 +3,67 @@
 //! Redis's encodings depend on a value's past too (a hash that was large stays
 //! a table). Here they follow from content and version alone, so that equal
 //! states answer alike. Accesses are counted only while the policy of eviction
-//! asks for it ([`crate::redis::memory`]); else nothing is ever idle.
+//! asks for it ([`crate::redis::memory`]) or there are real clients; else nothing
+//! is ever idle.
 
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out};
 use crate::redis::number::parse_i64;
+use crate::redis::settings::{
+    HASH_ENTRIES, HASH_VALUE, LIST_SIZE, Number, SET_ENTRIES, SET_INTEGERS, SET_VALUE, Settings,
+    ZSET_ENTRIES, ZSET_VALUE,
+};
 use crate::redis::value::Value;
 use crate::redis::{State, Version};
 
-/// Longest member that fits into a compact encoding.
-const COMPACT_BYTES: usize = 64;
-
 /// What `OBJECT ENCODING` answers.
-fn encoding(value: &Value, version: Version) -> &'static str {
-    let short = |text: &Bytes| text.len() <= COMPACT_BYTES;
+fn encoding(value: &Value, settings: &Settings, version: Version) -> &'static str {
+    let short = |text: &Bytes, most: &Number| text.len() <= settings.size(most);
     let packed = "listpack";
     match value {
         Value::Str(text) if parse_i64(text).is_some() => "int",
         Value::Str(text) if text.len() <= 44 => "embstr",
         Value::Str(_) => "raw",
         Value::List(list) => {
-            let bytes: usize = list.iter().map(|item| item.len() + 2).sum();
-            if version.short_lists() && bytes <= 8 * 1024 {
+            // A listpack has a header, an end, and a little around each item.
+            let bytes = || list.iter().map(|item| item.len() + 2).sum::<usize>() + 7;
+            let fits = match settings.get(&LIST_SIZE) {
+                most @ 0.. => list.len() as i64 <= most && bytes() <= 8 * 1024,
+                size => bytes() <= 4096 << (-1 - size).min(4),
+            };
+            if version.short_lists() && fits {
                 packed
             } else {
                 "quicklist"
             }
         }
         Value::Hash(hash) => {
-            if hash.len() <= 512 && hash.iter().all(|(f, v)| short(f) && short(v)) {
+            let short = |text: &Bytes| short(text, &HASH_VALUE);
+            let few = hash.len() <= settings.size(&HASH_ENTRIES);
+            if few && hash.iter().all(|(f, v)| short(f) && short(v)) {
                 packed
             } else {
                 "hashtable"
             }
         }
         Value::Set(set) => {
-            if set.len() <= 512 && set.iter().all(|m| parse_i64(m).is_some()) {
+            let few = |most: &Number| set.len() <= settings.size(most);
+            if few(&SET_INTEGERS) && set.iter().all(|m| parse_i64(m).is_some()) {
                 "intset"
-            } else if version.short_lists() && set.len() <= 128 && set.iter().all(short) {
+            } else if version.short_lists()
+                && few(&SET_ENTRIES)
+                && set.iter().all(|member| short(member, &SET_VALUE))
+            {
                 packed
             } else {
                 "hashtable"
             }
         }
         Value::ZSet(zset) => {
-            let all = zset.range(0, 129);
-            if all.len() <= 128 && all.iter().all(|(member, _)| short(member)) {
+            let few = zset.len() <= settings.size(&ZSET_ENTRIES);
+            let all = || zset.range(0, zset.len()).into_iter();
+            if few && all().all(|(member, _)| short(member, &ZSET_VALUE)) {
                 packed
             } else {
                 "skiplist"
@@ -89,20 +103,21 @@ pub(super) fn object(state: &mut State, args: &[Arg]) -> Out {
     if args.len() != 3 {
         return Err(Fail::arity(&format!("object|{name}")));
     }
-    let (version, policy) = (state.version, state.limits.policy);
+    let (version, policy, counts) = (state.version, state.limits.policy, state.counts_use());
     let now_ms = state.db.now_ms;
+    let settings = state.settings.clone();
     let Some(entry) = state.db.peek(&args[2]) else {
         return Ok(Reply::Nil);
     };
     Ok(match name {
-        "encoding" => Reply::bulk(encoding(&entry.value, version)),
+        "encoding" => Reply::bulk(encoding(&entry.value, &settings, version)),
         "refcount" => Reply::Int(1),
         "idletime" if policy.counts_frequency() => {
             return Err(Fail::fixed(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
         }
-        "idletime" if policy.counts_use() => Reply::Int(entry.used.idle_ms(now_ms) / 1000),
+        "idletime" if counts => Reply::Int(entry.used.idle_ms(now_ms) / 1000),
         "idletime" => Reply::Int(0),
         _ if policy.counts_frequency() => Reply::Int(i64::from(entry.used.frequency(now_ms))),
         _ => {

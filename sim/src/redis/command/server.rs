@@ -4,7 +4,7 @@ use std::fmt;
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::{Arg, Fail, Out, int, table};
+use super::{Arg, Fail, Out};
 use crate::redis::lua::Engine;
 use crate::redis::{Server, SessionId, State};
 
@@ -28,19 +28,32 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
     ]))
 }
 
+/// Sections of `INFO` in their order; the second half only when asked for.
+const SECTIONS: [&str; 11] = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Stats",
+    "Replication",
+    "CPU",
+    "Cluster",
+    "Keyspace",
+    "Commandstats",
+    "Errorstats",
+];
+
 pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
     let named = |name: &str| args[1..].iter().any(|arg| arg.is(name));
-    let all = args.len() == 1 || ["default", "all", "everything"].into_iter().any(named);
+    let all = ["all", "everything"].into_iter().any(named);
+    let usual = args.len() == 1 || named("default") || all;
     let mut text = String::new();
-    for name in [
-        "Server",
-        "Memory",
-        "Stats",
-        "Replication",
-        "Cluster",
-        "Keyspace",
-    ] {
-        if all || named(name) {
+    for name in SECTIONS {
+        let wanted = match name {
+            "Commandstats" => all,
+            _ => usual,
+        };
+        if wanted || named(name) {
             let gap = if text.is_empty() { "" } else { "\r\n" };
             text.push_str(&format!("{gap}# {name}\r\n"));
             section(state, name, &mut text);
@@ -50,6 +63,7 @@ pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn section(state: &mut State, name: &str, text: &mut String) {
+    state.gather();
     let mut line = |name: &str, value: &dyn fmt::Display| {
         text.push_str(&format!("{name}:{value}\r\n"));
     };
@@ -61,23 +75,70 @@ fn section(state: &mut State, name: &str, text: &mut String) {
             let run = u64::from(state.starts) + 1;
             line("run_id", &format_args!("{run:040x}"));
         }
+        "Clients" => {
+            let network = state.network.as_ref();
+            // Who asks is there in any case.
+            let clients = network.map_or(1, |network| network.clients.len());
+            line("connected_clients", &clients);
+            line("blocked_clients", &state.waiting.len());
+        }
         "Memory" => {
             line("used_memory", &state.used_memory());
             line("maxmemory", &state.limits.bytes);
             line("maxmemory_policy", &state.limits.policy.name());
+            // What is freed is freed at once.
+            line("lazyfree_pending_objects", &0);
+        }
+        "Persistence" => {
+            line("loading", &0);
+            line("rdb_changes_since_last_save", &state.changes);
         }
         "Stats" => {
+            let network = state.network.as_ref();
+            let connections = network.map_or(0, |network| network.connections);
+            line("total_connections_received", &connections);
             line("total_commands_processed", &state.commands);
+            line("expired_keys", &state.expired);
             line("evicted_keys", &state.evicted);
+            line("pubsub_channels", &state.subscriptions.channels.len());
+            line("pubsub_patterns", &state.subscriptions.patterns.len());
+            line("total_error_replies", &state.errors());
         }
         "Replication" => {
             line("role", &"master");
             line("connected_slaves", &0);
+            line("master_repl_offset", &0);
+        }
+        // Simulated commands take no time.
+        "CPU" => {
+            line("used_cpu_sys", &"0.000000");
+            line("used_cpu_user", &"0.000000");
         }
         "Cluster" => line("cluster_enabled", &u8::from(state.nodes > 0)),
+        "Commandstats" => {
+            let calls = state.network.iter().flat_map(|network| &network.calls);
+            for (name, of) in calls {
+                line(
+                    &format!("cmdstat_{name}"),
+                    &format_args!(
+                        "calls={},usec=0,usec_per_call=0.00,rejected_calls={},failed_calls={}",
+                        of.calls, of.rejected, of.failed
+                    ),
+                );
+            }
+        }
+        "Errorstats" => {
+            let errors = state.network.iter().flat_map(|network| &network.errors);
+            for (word, count) in errors {
+                line(&format!("errorstat_{word}"), &format_args!("count={count}"));
+            }
+        }
         _ => {
-            for (number, keys) in super::databases::sizes(state) {
-                line(&format!("db{number}"), &format_args!("keys={keys}"));
+            for (number, keys, expires) in super::databases::sizes(state) {
+                line(
+                    &format!("db{number}"),
+                    &format_args!("keys={keys},expires={expires},avg_ttl=0"),
+                );
             }
         }
     }
@@ -100,53 +161,6 @@ pub(super) fn reset(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -
     server.disconnect(id);
     server.state.select(0);
     Ok(Reply::Status(Bytes::from(&b"RESET"[..])))
-}
-
-pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
-    let word = &args[1];
-    match args.len() {
-        2 if word.is("ID") => Ok(Reply::Int(id.0 as i64)),
-        2 if word.is("GETNAME") => {
-            let session = server.state.sessions.get(&id);
-            Ok(super::bulk(
-                session.and_then(|session| session.name.as_ref()),
-            ))
-        }
-        3 if word.is("SETNAME") => {
-            if args[2].iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
-                return Err(Fail::fixed(
-                    "ERR Client names cannot contain spaces, newlines or special characters.",
-                ));
-            }
-            let name = (!args[2].is_empty()).then(|| args[2].shared());
-            server.edit_session(id, |session| session.name = name);
-            Ok(server.state.replies.ok())
-        }
-        4 if word.is("SETINFO") && server.state.version.rank_with_score() => {
-            if !args[2].is("LIB-NAME") && !args[2].is("LIB-VER") {
-                return Err(Fail::new(
-                    [b"ERR Unrecognized option '", &*args[2], b"'"].concat(),
-                ));
-            }
-            Ok(server.state.replies.ok())
-        }
-        3 | 4 if word.is("UNBLOCK") => {
-            let error = match args.get(3) {
-                None => false,
-                Some(how) if how.is("TIMEOUT") => false,
-                Some(how) if how.is("ERROR") => true,
-                Some(_) => {
-                    return Err(Fail::fixed(
-                        "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-                    ));
-                }
-            };
-            let id = u64::try_from(args[2].int()?).map(SessionId);
-            super::flag(id.is_ok_and(|id| server.unpark(id, error)))
-        }
-        3 if word.is("NO-EVICT") || word.is("NO-TOUCH") => Ok(server.state.replies.ok()),
-        _ => Err(Fail::subcommand(word, "CLIENT")),
-    }
 }
 
 pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
@@ -190,13 +204,4 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
         .into_iter()
         .flat_map(|(name, value)| [Reply::bulk(name), value]);
     Ok(Reply::Array(flat.collect()))
-}
-
-pub(super) fn command(_: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    match &args[1..] {
-        [word] if word.is("COUNT") => int(table::count()),
-        [] => Ok(Reply::Array(Vec::new())),
-        [word, ..] if word.is("DOCS") || word.is("INFO") => Ok(Reply::Array(Vec::new())),
-        [word, ..] => Err(Fail::subcommand(word, "COMMAND")),
-    }
 }

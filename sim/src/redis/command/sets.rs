@@ -78,8 +78,9 @@ pub(super) fn smove(state: &mut State, args: &[Arg]) -> Out {
         set.remove(&args[3]);
     }
     state.db.shrunk::<Set>(&args[1]);
-    state.db.upsert::<Set>(&args[2])?.insert(args[3].shared());
-    state.db.changed(&args[2]);
+    if state.db.upsert::<Set>(&args[2])?.insert(args[3].shared()) {
+        state.db.changed(&args[2]);
+    }
     int(1)
 }
 
@@ -91,13 +92,16 @@ pub(super) fn spop(state: &mut State, args: &[Arg]) -> Out {
         Some(count) => Some(pop_count(count)?),
         None => None,
     };
+    let mut draw = state.draw;
     let Some(set) = state.db.edit::<Set>(&args[1])? else {
         return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
     };
-    let taken: Vec<Bytes> = set.iter().take(count.unwrap_or(1)).cloned().collect();
+    let wanted = count.unwrap_or(1).min(set.len());
+    let taken = draw.some_of(set.iter().cloned(), wanted as i64);
     for member in &taken {
         set.remove(member);
     }
+    state.draw = draw;
     if !taken.is_empty() {
         state.db.shrunk::<Set>(&args[1]);
     }
@@ -132,33 +136,21 @@ pub(super) fn random_count(args: &[Arg], more: &str) -> Result<(Option<i64>, boo
     }
 }
 
-/// So many items, each once; if negative, exactly so many, over and over (but
-/// not more than a server could send).
-pub(super) fn some_of<T: Clone>(items: impl Iterator<Item = T>, count: i64) -> Vec<T> {
-    const MOST: u64 = 1 << 24;
-    let wanted = count.unsigned_abs();
-    if count >= 0 {
-        return items
-            .take(usize::try_from(wanted).unwrap_or(usize::MAX))
-            .collect();
-    }
-    let all: Vec<T> = items.collect();
-    let wanted = wanted.min(MOST) as usize;
-    all.into_iter().cycle().take(wanted).collect()
-}
-
 pub(super) fn srandmember(state: &mut State, args: &[Arg]) -> Out {
     if args.len() > 3 {
         return Err(Fail::SYNTAX);
     }
     let (count, _) = random_count(&args[2..], "")?;
+    let mut draw = state.draw;
     let Some(set) = state.db.read::<Set>(&args[1])? else {
         return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
     };
-    Ok(match count {
-        None => bulk(set.iter().next()),
-        Some(count) => replies(some_of(set.iter(), count).into_iter()),
-    })
+    let reply = match count {
+        None => bulk(set.iter().nth(draw.below(set.len()))),
+        Some(count) => replies(draw.some_of(set.iter(), count).into_iter()),
+    };
+    state.draw = draw;
+    Ok(reply)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

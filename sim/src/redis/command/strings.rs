@@ -259,7 +259,7 @@ pub(super) fn setrange(state: &mut State, args: &[Arg]) -> Out {
     }
     state.db.edit_str(&args[1], end, |text| {
         text[start..end].copy_from_slice(part);
-        Reply::Int(text.len() as i64)
+        (Reply::Int(text.len() as i64), true)
     })
 }
 

@@ -6,9 +6,9 @@ use sluice_core::redis::Reply;
 
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, bitfield, bits, blocking, cluster, config, databases, hashes, keys, lcs, lists,
-    memory, object, pubsub, scripts, server, sets, sort, streams, strings, transactions, zranges,
-    zsetops, zsets,
+    Arg, Out, bitfield, bits, blocking, client, cluster, config, databases, describe, dump, geo,
+    hashes, keys, lcs, lists, memory, object, pubsub, scripts, server, sets, sort, streams,
+    strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -29,6 +29,8 @@ pub(crate) enum Keys {
     },
     /// The first argument, and what follows the last `STORE`.
     Sorted,
+    /// The first argument, and what follows the last `STORE` or `STOREDIST`.
+    Roaming,
     /// The first half of what follows `STREAMS`.
     Streams,
 }
@@ -56,12 +58,13 @@ impl Keys {
                 let keys = args.iter().skip(at + 1).take(count.unwrap_or(0));
                 keys.for_each(visit);
             }
-            Self::Sorted => {
+            Self::Sorted | Self::Roaming => {
                 args.iter().skip(1).take(1).for_each(&mut visit);
                 // The last one counts.
-                let store = args
-                    .iter()
-                    .rposition(|arg| arg.eq_ignore_ascii_case(b"store"));
+                let store = args.iter().rposition(|arg| {
+                    arg.eq_ignore_ascii_case(b"store")
+                        || self == Self::Roaming && arg.eq_ignore_ascii_case(b"storedist")
+                });
                 let key = store.and_then(|at| args.get(at + 1));
                 key.into_iter().for_each(visit);
             }
@@ -100,6 +103,29 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// Whether its first argument is the name of a command in its own right.
+    pub(crate) fn has_subcommands(&self) -> bool {
+        matches!(
+            self.name,
+            "client"
+                | "cluster"
+                | "command"
+                | "config"
+                | "function"
+                | "memory"
+                | "object"
+                | "pubsub"
+                | "script"
+                | "xgroup"
+                | "xinfo"
+        )
+    }
+
+    /// Number of arguments with the name; negative: at least so many.
+    pub(crate) fn arity(&self) -> i32 {
+        self.arity
+    }
+
     pub(crate) fn accepts(&self, count: usize) -> bool {
         if self.arity < 0 {
             count >= self.arity.unsigned_abs() as usize
@@ -162,9 +188,9 @@ const fn index() -> [u16; SLOTS] {
     index
 }
 
-/// All names, for `COMMAND COUNT` and tests.
-pub(crate) fn count() -> usize {
-    TABLE.len()
+/// All of them, by name.
+pub(crate) fn all() -> &'static [Spec] {
+    TABLE
 }
 
 const NO: Keys = Keys::None;
@@ -211,6 +237,7 @@ const TIMED: Keys = Keys::Counted {
     stored: false,
 };
 const SORTED: Keys = Keys::Sorted;
+const ROAMING: Keys = Keys::Roaming;
 const STREAMS: Keys = Keys::Streams;
 const PAIRS: Keys = Keys::At {
     first: 1,
@@ -250,9 +277,9 @@ const TABLE: &[Spec] = table! {
     Data "bzmpop" -5 w TIMED blocking::bzmpop;
     Data "bzpopmax" -3 w ALL_BUT_LAST blocking::bzpopmax;
     Data "bzpopmin" -3 w ALL_BUT_LAST blocking::bzpopmin;
-    Session "client" -2 r NO server::client;
+    Session "client" -2 r NO client::client;
     Data "cluster" -2 r NO cluster::cluster;
-    Session "command" -1 r NO server::command;
+    Session "command" -1 r NO describe::command;
     Session "config" -2 r NO config::config;
     Data "copy" -3 g TWO databases::copy;
     Data "dbsize" 1 r NO keys::dbsize;
@@ -260,6 +287,7 @@ const TABLE: &[Spec] = table! {
     Data "decrby" 3 g ONE strings::decrby;
     Data "del" -2 w ALL keys::del;
     Session "discard" 1 r NO transactions::discard;
+    Data "dump" 2 r ONE dump::dump;
     Data "echo" 2 r NO server::echo;
     Session "eval" -3 r NO scripts::eval;
     Session "eval_ro" -3 r NO scripts::eval_ro;
@@ -272,6 +300,16 @@ const TABLE: &[Spec] = table! {
     Data "expiretime" 2 r ONE keys::expiretime;
     Data "flushall" -1 w NO databases::flushall;
     Data "flushdb" -1 w NO databases::flushdb;
+    Data "geoadd" -5 g ONE geo::geoadd;
+    Data "geodist" -4 r ONE geo::geodist;
+    Data "geohash" -2 r ONE geo::geohash;
+    Data "geopos" -2 r ONE geo::geopos;
+    Data "georadius" -6 g ROAMING geo::georadius;
+    Data "georadius_ro" -6 r ONE geo::georadius_ro;
+    Data "georadiusbymember" -5 g ROAMING geo::georadiusbymember;
+    Data "georadiusbymember_ro" -5 r ONE geo::georadiusbymember_ro;
+    Data "geosearch" -7 r ONE geo::geosearch;
+    Data "geosearchstore" -8 g TWO geo::geosearchstore;
     Data "get" 2 r ONE strings::get;
     Data "getbit" 3 r ONE bits::getbit;
     Data "getdel" 2 w ONE strings::getdel;
@@ -316,6 +354,7 @@ const TABLE: &[Spec] = table! {
     Data "ltrim" 4 w ONE lists::ltrim;
     Data "memory" -2 r SECOND memory::memory;
     Data "mget" -2 r ALL strings::mget;
+    Session "monitor" 1 r NO client::monitor;
     Data "move" 3 w ONE databases::move_key;
     Data "mset" -3 g PAIRS strings::mset;
     Data "msetnx" -3 g PAIRS strings::msetnx;
@@ -337,6 +376,7 @@ const TABLE: &[Spec] = table! {
     Data "rename" 3 w TWO keys::rename;
     Data "renamenx" 3 w TWO keys::renamenx;
     Session "reset" 1 r NO server::reset;
+    Data "restore" -4 g ONE dump::restore;
     Data "rpop" -2 w ONE lists::rpop;
     Data "rpoplpush" 3 g TWO lists::rpoplpush;
     Data "rpush" -3 g ONE lists::rpush;

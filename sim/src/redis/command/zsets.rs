@@ -3,7 +3,7 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::lists::{pop_count, pop_of_many, pop_of_many_count};
-use super::sets::{random_count, some_of};
+use super::sets::random_count;
 use super::zranges::listing;
 use super::{Arg, Fail, Out, bulk, int, score};
 use crate::redis::State;
@@ -262,16 +262,23 @@ pub(super) fn zmpop(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn zrandmember(state: &mut State, args: &[Arg]) -> Out {
     let (count, scores) = random_count(&args[2..], "WITHSCORES")?;
-    let version = state.version;
+    let (version, mut draw) = (state.version, state.draw);
     let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
         return Ok(count.map_or(Reply::Nil, |_| Reply::Array(Vec::new())));
     };
-    let Some(count) = count else {
-        return Ok(bulk(zset.range(0, 1).first().map(|(member, _)| *member)));
+    let reply = if let Some(count) = count {
+        let most = match usize::try_from(count) {
+            Ok(most) if !draw.is_on() => most,
+            _ => zset.len(),
+        };
+        let found = draw.some_of(zset.range(0, most).into_iter(), count);
+        listing(found, scores, version)
+    } else {
+        let at = draw.below(zset.len());
+        bulk(zset.range(at, at + 1).first().map(|(member, _)| *member))
     };
-    let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let found = some_of(zset.range(0, most).into_iter(), count);
-    Ok(listing(found, scores, version))
+    state.draw = draw;
+    Ok(reply)
 }
 
 pub(super) fn zpopmin(state: &mut State, args: &[Arg]) -> Out {

@@ -105,7 +105,7 @@ impl Running {
         }
         self.reach.check(spec, args, self.state.version)?;
         self.check_keys(spec, args);
-        Ok(run(&mut self.state, args).unwrap_or_else(|fail| fail.reply()))
+        Ok(self.state.run(None, spec, run, args))
     }
 
     /// Notes keys that were not declared.

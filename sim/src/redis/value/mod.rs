@@ -1,5 +1,6 @@
 //! What a key can hold.
 
+mod nodes;
 mod stream;
 mod tree;
 mod zset;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 use super::hash;
+pub(super) use nodes::{Full, Trim};
 pub use stream::{Consumer, Fields, Group, Pending, Stream, StreamId};
 pub use zset::ZSet;
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use sluice_core::redis::Bytes;
 
+use super::nodes::{Full, Nodes};
 use crate::redis::hash::FixedHasher;
 
 /// When an entry was added, in milliseconds, and a number among those of that
@@ -72,6 +73,7 @@ pub struct Stream {
     /// The greatest id that was deleted by name.
     pub(crate) max_deleted: StreamId,
     pub(crate) groups: BTreeMap<Bytes, Group>,
+    pub(super) nodes: Nodes,
 }
 
 /// Consumers who share a stream between them.
@@ -133,8 +135,9 @@ impl Stream {
         self.entries.keys().next().copied().unwrap_or_default()
     }
 
-    pub(crate) fn append(&mut self, id: StreamId, fields: Fields) {
+    pub(crate) fn append(&mut self, id: StreamId, fields: Fields, full: Full) {
         debug_assert!(id > self.last, "ids grow");
+        self.nodes.add(id, &fields, full);
         self.entries.insert(id, fields);
         self.last = id;
         self.added += 1;
@@ -144,13 +147,14 @@ impl Stream {
     pub(crate) fn delete(&mut self, id: StreamId) -> bool {
         let gone = self.entries.remove(&id).is_some();
         if gone {
+            self.nodes.delete(id);
             self.max_deleted = self.max_deleted.max(id);
         }
         gone
     }
 
     /// Drops the oldest entries, so many.
-    pub(crate) fn drop_first(&mut self, count: usize) {
+    pub(super) fn drop_first(&mut self, count: usize) {
         for _ in 0..count {
             self.entries.pop_first();
         }

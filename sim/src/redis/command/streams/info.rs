@@ -3,7 +3,7 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::groups::{misused, no_group, subcommand};
-use super::{Arg, Fail, NODE, Out, State, entry_reply, id_reply};
+use super::{Arg, Fail, Out, State, entry_reply, id_reply};
 use crate::redis::Version;
 use crate::redis::value::{Consumer, Group, Stream};
 
@@ -74,7 +74,7 @@ fn whole(stream: &Stream, args: &[Arg], version: Version) -> Out {
         }
         _ => return Err(misused(&args[1], "XINFO")),
     };
-    let nodes = stream.len().div_ceil(NODE);
+    let nodes = stream.nodes();
     let mut pairs = vec![
         ("length", number(stream.len())),
         ("radix-tree-keys", number(nodes)),

@@ -1,8 +1,7 @@
 //! Streams: ids, and what changes or reads the log itself. Groups are in
 //! [`groups`], reading for consumers in [`read`], taking over in [`claims`].
 //!
-//! `~` trims whole hundreds, as a Redis does whose nodes hold a hundred entries
-//! each.
+//! `~` trims whole nodes, as Redis has them ([`crate::redis::value`]).
 
 mod claims;
 mod groups;
@@ -17,16 +16,14 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, flag, int};
 use crate::redis::State;
-use crate::redis::value::{Fields, Stream, StreamId};
+use crate::redis::settings::{STREAM_BYTES, STREAM_ENTRIES};
+use crate::redis::value::{Fields, Full, Stream, StreamId, Trim};
 pub(super) use claims::{xautoclaim, xclaim, xpending};
 pub(super) use groups::{xack, xgroup};
 pub(super) use info::xinfo;
 pub(super) use read::{xread, xreadgroup};
 
 const NOT_AN_ID: Fail = Fail::fixed("ERR Invalid stream ID specified as stream command argument");
-
-/// Entries in one node of Redis's tree.
-const NODE: usize = 100;
 
 /// `string2ull`: strict for what fits 63 bits, `strtoull` for the rest.
 fn part(text: &[u8]) -> Option<u64> {
@@ -87,12 +84,6 @@ pub(super) fn id_reply(id: StreamId) -> Reply {
 fn entry_reply(id: StreamId, fields: &[Bytes]) -> Reply {
     let fields = fields.iter().map(|part| Reply::Bulk(part.clone()));
     Reply::Array(vec![id_reply(id), Reply::Array(fields.collect())])
-}
-
-/// What is to be cut off, if anything.
-enum Trim {
-    Length(usize),
-    Before(StreamId),
 }
 
 /// What `XADD` and `XTRIM` have in common.
@@ -171,27 +162,26 @@ impl Options {
     }
 
     /// Cuts off the oldest entries; how many.
-    fn trim(&self, stream: &mut Stream) -> usize {
-        let spare = match &self.trim {
-            None => 0,
-            Some(Trim::Length(most)) => stream.len().saturating_sub(*most),
-            Some(Trim::Before(id)) => stream.entries.range(..id).count(),
+    fn trim(&self, stream: &mut Stream, full: Full) -> usize {
+        let limit = match self.limit {
+            // Redis's own bound on what one command may cost.
+            None if self.approximate && full.entries > 0 => {
+                full.entries.saturating_mul(100).min(1_000_000)
+            }
+            None if self.approximate => 10_000,
+            None | Some(0) => usize::MAX,
+            Some(limit) => limit,
         };
-        let spare = if self.approximate {
-            let limit = match self.limit {
-                None => 100 * NODE,
-                Some(0) => usize::MAX,
-                Some(limit) => limit,
-            };
-            // A node that holds the last entry may go too, if all of it may.
-            let whole = spare == stream.len() && spare <= limit;
-            let spare = spare.min(limit);
-            if whole { spare } else { spare - spare % NODE }
-        } else {
-            spare
-        };
-        stream.drop_first(spare);
-        spare
+        let trim = self.trim.as_ref();
+        trim.map_or(0, |trim| stream.trim(*trim, self.approximate, limit))
+    }
+}
+
+/// When a node is full, by the configuration.
+fn full(state: &State) -> Full {
+    Full {
+        entries: state.settings.size(&STREAM_ENTRIES),
+        bytes: state.settings.size(&STREAM_BYTES),
     }
 }
 
@@ -245,7 +235,7 @@ pub(super) fn xadd(state: &mut State, args: &[Arg]) -> Out {
             "ERR The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let now_ms = state.db.now_ms;
+    let (now_ms, full) = (state.db.now_ms, full(state));
     if options.keep_missing && state.db.read::<Stream>(&args[1])?.is_none() {
         return Ok(Reply::Nil);
     }
@@ -259,8 +249,8 @@ pub(super) fn xadd(state: &mut State, args: &[Arg]) -> Out {
         "ERR The ID specified in XADD is equal or smaller than the target stream top item",
     ))?;
     let fields: Fields = fields.iter().map(Arg::shared).collect();
-    stream.append(id, fields);
-    options.trim(stream);
+    stream.append(id, fields, full);
+    options.trim(stream, full);
     state.db.changed(&args[1]);
     Ok(id_reply(id))
 }
@@ -268,10 +258,11 @@ pub(super) fn xadd(state: &mut State, args: &[Arg]) -> Out {
 pub(super) fn xtrim(state: &mut State, args: &[Arg]) -> Out {
     let options = options(&args[2..], false)?;
     options.check(false)?;
+    let full = full(state);
     let Some(stream) = state.db.edit::<Stream>(&args[1])? else {
         return int(0);
     };
-    let gone = options.trim(stream);
+    let gone = options.trim(stream, full);
     if gone > 0 {
         state.db.changed(&args[1]);
     }

@@ -112,3 +112,34 @@ fn the_last_entry_is_read_by_its_own_name() {
         r#"[["s", [["1-1", ["f", "a"]]]]]"#
     );
 }
+
+/// The lengths are those of Redis 7.0.15, asked the same.
+#[test]
+fn trimming_roughly_keeps_whole_nodes() {
+    let mut bench = Bench::new();
+    bench.run("CONFIG SET stream-node-max-entries 10");
+    for n in 1..=100 {
+        bench.run(&format!("XADD s {n}-0 f v"));
+    }
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 55"), ":40");
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 1 LIMIT 30"), ":30");
+    assert_eq!(bench.run("XTRIM s MINID ~ 85-0"), ":10");
+    // Two nodes are left; deleted entries keep their places in theirs.
+    assert_eq!(bench.run("XDEL s 83-0"), ":1");
+    assert_eq!(bench.run("XDEL s 85-0"), ":1");
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 12"), ":0");
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 10"), ":8");
+    assert_eq!(bench.run("XTRIM s MAXLEN 3"), ":7");
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 2"), ":0");
+    bench.run("CONFIG SET stream-node-max-entries 0 stream-node-max-bytes 100");
+    bench.run("DEL s");
+    for n in 1..=30 {
+        bench.run(&format!("XADD s {n}-0 f some-longer-value"));
+    }
+    assert!(
+        bench
+            .run("XINFO STREAM s")
+            .contains(r#""radix-tree-keys", :10"#)
+    );
+    assert_eq!(bench.run("XTRIM s MAXLEN ~ 10"), ":18");
+}

@@ -1,0 +1,273 @@
+//! What a server knows of its clients when it serves a network: who they are,
+//! what was asked how often, who looks on.
+//!
+//! A simulated world has none of this, and pays for none of it: whoever has real
+//! clients says so by [`Server::connect`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+
+use sluice_core::redis::{Bytes, Reply};
+
+use super::command::{Arg, Spec, lookup};
+use super::lua::Engine;
+use super::{Server, SessionId, State};
+
+/// A client on the network.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) addr: Box<str>,
+    pub(super) local: Box<str>,
+    pub(super) since_us: u64,
+    pub(super) asked_us: u64,
+    /// The last command, as `set` or `client|list`.
+    pub(super) command: Box<str>,
+    mute: Mute,
+}
+
+/// `CLIENT REPLY`: which replies are not wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mute {
+    /// All are.
+    #[default]
+    No,
+    /// None is.
+    All,
+    /// Neither this one nor the next.
+    Next,
+    /// Not this one.
+    This,
+}
+
+/// How a command has fared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Calls {
+    pub(super) calls: u64,
+    /// Errors before it was executed.
+    pub(super) rejected: u64,
+    /// Errors of its own.
+    pub(super) failed: u64,
+}
+
+/// All that is known of clients.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Network {
+    pub(super) clients: BTreeMap<SessionId, Client>,
+    /// Those who have said `MONITOR`.
+    pub(super) monitors: BTreeSet<SessionId>,
+    /// Whose connections are to be closed.
+    closing: VecDeque<SessionId>,
+    pub(super) calls: BTreeMap<Box<str>, Calls>,
+    /// Error replies by their first word.
+    pub(super) errors: BTreeMap<Box<str>, u64>,
+    pub(super) connections: u64,
+}
+
+impl Network {
+    /// `CONFIG RESETSTAT`.
+    pub(super) fn reset(&mut self) {
+        self.calls.clear();
+        self.errors.clear();
+        self.connections = 0;
+    }
+
+    /// A client has sent a command.
+    pub(super) fn heard(&mut self, now_us: u64, id: SessionId, args: &[Bytes]) {
+        if let Some(client) = self.clients.get_mut(&id)
+            && let Some(spec) = args.first().and_then(|name| lookup(name))
+        {
+            client.asked_us = now_us;
+            let args: Vec<Arg> = args.iter().take(2).map(Arg::Shared).collect();
+            client.command = full_name(spec, &args).into();
+        }
+    }
+
+    /// A client is gone.
+    pub(super) fn forget(&mut self, id: SessionId) {
+        self.clients.remove(&id);
+        self.monitors.remove(&id);
+    }
+
+    pub(super) fn close(&mut self, id: SessionId) {
+        self.closing.push_back(id);
+    }
+
+    pub(super) fn mute(&mut self, id: SessionId, mute: Mute) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.mute = mute;
+        }
+    }
+
+    /// The error reply counts.
+    pub(super) fn count_error(&mut self, reply: &Reply) {
+        // Beyond this, Redis counts no further kinds of errors either.
+        const KINDS: usize = 128;
+        if let Reply::Error(text) = reply {
+            let word = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let word = String::from_utf8_lossy(word);
+            if let Some(count) = self.errors.get_mut(&*word) {
+                *count += 1;
+            } else if self.errors.len() < KINDS {
+                self.errors.insert(word.into(), 1);
+            }
+        }
+    }
+
+    fn calls(&mut self, name: &str) -> &mut Calls {
+        self.calls.entry(name.into()).or_default()
+    }
+}
+
+/// A command's name with that of its subcommand, if it has such.
+pub(super) fn full_name(spec: &Spec, args: &[Arg]) -> String {
+    let mut name = spec.name.to_owned();
+    if spec.has_subcommands()
+        && let Some(word) = args.get(1)
+    {
+        let word = String::from_utf8_lossy(word).to_ascii_lowercase();
+        let _ = write!(name, "|{}", word.chars().take(64).collect::<String>());
+    }
+    name
+}
+
+/// `"text"` with everything that is not plain quoted, as `MONITOR` shows it.
+fn quote(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for byte in text {
+        match byte {
+            b'\\' | b'"' => out.extend([b'\\', *byte]),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            b'\t' => out.extend(b"\\t"),
+            7 => out.extend(b"\\a"),
+            8 => out.extend(b"\\b"),
+            b' '..=b'~' => out.push(*byte),
+            other => out.extend(format!("\\x{other:02x}").bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+impl State {
+    /// A command is executed, by a client or (`None`) by a script: those who
+    /// look on are told.
+    pub(super) fn tell_monitors(&mut self, by: Option<SessionId>, spec: &Spec, args: &[Arg]) {
+        let Some(network) = &self.network else {
+            return;
+        };
+        if network.monitors.is_empty() || matches!(spec.name, "monitor" | "config" | "hello") {
+            return;
+        }
+        let client = by.and_then(|id| network.clients.get(&id));
+        let who = client.map_or("lua", |client| &client.addr);
+        let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
+        let mut line = format!("{seconds}.{micros:06} [{} {who}]", self.selected).into_bytes();
+        for arg in args {
+            line.push(b' ');
+            quote(&mut line, arg);
+        }
+        let line = Reply::Status(Bytes::from(line));
+        for id in &network.monitors {
+            self.subscriptions.push(*id, line.clone());
+        }
+    }
+
+    /// A command was executed, unless it waits and will be executed again.
+    /// Whether its error is a new one, the caller knows.
+    pub(super) fn note_call(&mut self, spec: &Spec, args: &[Arg], reply: &Reply, anew: bool) {
+        if let Some(network) = &mut self.network
+            && self.park.is_none()
+        {
+            let failed = matches!(reply, Reply::Error(_));
+            let calls = network.calls(&full_name(spec, args));
+            calls.calls += 1;
+            calls.failed += u64::from(failed);
+            if anew {
+                network.count_error(reply);
+            }
+        }
+    }
+
+    /// Whether it is noted when keys are used.
+    pub(super) fn counts_use(&self) -> bool {
+        self.network.is_some() || self.limits.policy.counts_use()
+    }
+
+    /// How many errors were counted.
+    pub(super) fn errors(&self) -> u64 {
+        let network = self.network.as_ref();
+        network.map_or(0, |network| network.errors.values().sum())
+    }
+
+    /// A command was not even executed.
+    pub(super) fn note_refusal(&mut self, spec: Option<&Spec>, reply: &Reply) {
+        if let Some(network) = &mut self.network {
+            if let Some(spec) = spec {
+                network.calls(spec.name).rejected += 1;
+            }
+            network.count_error(reply);
+        }
+    }
+}
+
+impl Server {
+    /// A client has connected to a network. Those who simulate theirs need not
+    /// say so; `CLIENT LIST`, `MONITOR` and `INFO commandstats` know only those
+    /// who did.
+    pub fn connect(&mut self, now_us: u64, session: SessionId, addr: &str, local: &str) {
+        if self.state.network.is_none() {
+            self.state.network = Some(Box::default());
+            let counts = self.state.counts_use();
+            self.state.db.count_use(counts);
+        }
+        let network = self.state.network.get_or_insert_default();
+        network.connections += 1;
+        let client = Client {
+            addr: addr.into(),
+            local: local.into(),
+            since_us: now_us,
+            asked_us: now_us,
+            command: "NULL".into(),
+            mute: Mute::No,
+        };
+        network.clients.insert(session, client);
+    }
+
+    /// What Redis does in the background: keys that have expired are removed,
+    /// though nobody looks at them. Looks at no more than `most` keys of each
+    /// database, and goes on from there next time.
+    pub fn sweep(&mut self, engine: &Engine, now_us: u64, most: usize) {
+        self.state.now_us = now_us;
+        self.state.db.now_ms = (now_us / 1_000) as i64;
+        let others = self.state.others.keys().copied();
+        for number in std::iter::once(0).chain(others.collect::<Vec<u8>>()) {
+            self.state.select(number);
+            self.state.db.sweep(most);
+            self.state.notify_of_losses();
+            self.state.select(0);
+        }
+        self.serve(engine);
+    }
+
+    /// The next client whose connection is to be closed once it has its reply,
+    /// for it was killed; `None` once drained.
+    pub fn poll_close(&mut self) -> Option<SessionId> {
+        self.state.network.as_mut()?.closing.pop_front()
+    }
+
+    /// Whether the reply that a session has just been given is not to be sent,
+    /// for it said so (`CLIENT REPLY`). To be asked once for each reply.
+    pub fn is_mute(&mut self, session: SessionId) -> bool {
+        let network = self.state.network.as_mut();
+        let Some(client) = network.and_then(|network| network.clients.get_mut(&session)) else {
+            return false;
+        };
+        let mute = client.mute;
+        client.mute = match mute {
+            Mute::Next => Mute::This,
+            Mute::This => Mute::No,
+            Mute::No | Mute::All => mute,
+        };
+        mute != Mute::No
+    }
+}
