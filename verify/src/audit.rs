@@ -55,7 +55,12 @@ pub fn scenario_arguments(scenario: &Scenario) -> String {
             " --scenario rush --cap {} --clients {}",
             scenario.sessions, scenario.users
         ),
-        Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Swarm | Load::Proof { .. } => {
+        Load::Burst
+        | Load::Sustained { .. }
+        | Load::Idle
+        | Load::Swarm
+        | Load::Repeatable
+        | Load::Proof { .. } => {
             format!(" --scenario {}", scenario.name)
         }
     }

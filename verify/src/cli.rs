@@ -179,15 +179,20 @@ struct FindArgs {
 
 #[derive(Debug, Args)]
 struct ReplayArgs {
-    /// A seed, or a file that `verify find --record` wrote
-    #[arg(value_name = "SEED|FILE")]
+    /// A seed, or a file that `verify find --record` wrote; or many seeds, to be
+    /// repeated on a real server (--on), the last one left out: then --subject may
+    /// be several, or `all`, or `mutants`, and the workload is `repeatable`
+    #[arg(value_name = "SEED|FILE|A..B")]
     what: String,
     #[command(flatten)]
     gate: GateArgs,
     /// Go on after the first violation
     #[arg(long)]
     to_end: bool,
-    /// Repeat it on a real server too: `redis` (whatever is found), a URL, `docker`, `local`
+    /// Repeat it on a real server too. `redis`: a private one on the simulated
+    /// clock, step for step, of the first redis-server or valkey-server on the
+    /// PATH, or of the binary at this path (Linux). A URL, `docker`, `local`: one
+    /// that has its own time, as far as that does not matter
     #[arg(long, value_name = "SERVER")]
     on: Option<String>,
     #[command(flatten)]
@@ -508,6 +513,7 @@ impl GateArgs {
                     | Load::Sustained { .. }
                     | Load::Idle
                     | Load::Swarm
+                    | Load::Repeatable
                     | Load::Proof { .. } => {
                         let text = format!(
                             "--cap and --clients cannot be used with --scenario {}; \

@@ -6,7 +6,10 @@
 //! of each why not. A URL that was named but does not answer is *not* passed
 //! over in silence: whoever named it meant it.
 //!
-//! Two rules keep a foreign server safe: nothing here ever flushes, and all
+//! A server of a fourth kind has no time of its own: [`Stepped`], always private,
+//! for runs that are to be repeated step for step.
+//!
+//! Two rules keep a foreign server safe: nothing here ever flushes it, and all
 //! work happens inside a [`Space`], a random key prefix that removes its own
 //! keys, and no others, when it is dropped.
 //!
@@ -19,13 +22,15 @@ mod connection;
 mod docker;
 mod local;
 mod space;
+mod stepped;
 mod trial;
 mod url;
 
 pub use connection::{Connection, Error};
 pub use docker::DEFAULT_IMAGE;
 pub use space::Space;
-pub use trial::{REQUIRE_VARIABLE, trial};
+pub use stepped::{NoClock, Stepped};
+pub use trial::{REQUIRE_VARIABLE, stepped_trial, trial};
 pub use url::Url;
 
 /// Names the server to use, as `redis://[user:password@]host[:port][/database]`.
@@ -213,7 +218,7 @@ impl Server {
     }
 
     fn local() -> Result<Self, String> {
-        let process = local::start()?;
+        let process = local::start(&local::on_the_path()?, &local::directory()?, None)?;
         let url = process.url();
         let version = Connection::open(&url)
             .and_then(|mut connection| version(&mut connection))

@@ -162,11 +162,14 @@ pub struct Step {
     pub happenings: Vec<Happening>,
     /// The state of the gates in words, if this step changed it.
     pub state: Option<String>,
+    /// Places whose time ran out in it: leases, waits, presence.
+    pub ran_out: u32,
 }
 
 impl Step {
     fn of(number: u64, moment: &Moment<'_>) -> Self {
         let changed = moment.gates.iter().filter(|g| g.before != g.after);
+        let ran_out = changed.clone().map(|g| g.after.ran_out_since(&g.before));
         let news = changed.filter(|g| g.operation.is_some());
         let words = news.map(|g| match g.level {
             Level::Sessions => g.after.words(),
@@ -177,6 +180,7 @@ impl Step {
             now_ns: moment.now_ns,
             happenings: moment.happenings.to_vec(),
             state: words.reduce(|all, one| all + " · " + &one),
+            ran_out: ran_out.sum(),
         }
     }
 }
@@ -199,7 +203,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Its steps as [`crate::timeline::render`] and [`crate::on_redis::replay`]
+    /// Its steps as [`crate::timeline::render`] and [`crate::on_redis`]
     /// take them: one entry for each thing that happened.
     #[must_use]
     pub fn timeline(&self) -> Vec<crate::timeline::Step> {

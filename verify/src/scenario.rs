@@ -13,7 +13,7 @@ pub mod user;
 use serde::{Deserialize, Serialize};
 use sluice_sim::world::PerFault;
 
-pub use build::Built;
+pub use build::{Built, EPOCH_US};
 
 /// A workload and its world. Small and plain, so that a decision file can
 /// carry it.
@@ -50,6 +50,9 @@ pub enum Load {
     Idle,
     /// Faults of all kinds, weights drawn per run, any order of events.
     Swarm,
+    /// The same, but only with faults that one real server can be made to repeat
+    /// to the end ([`crate::on_redis::stepped`]), which is no cluster.
+    Repeatable,
     /// Any order of events, no faults, no passing of time needed: for finding
     /// races and for repeating them on a real server.
     Race,
@@ -99,6 +102,16 @@ impl Scenario {
             processes: 3,
             sessions: 3,
             queries: Some(2),
+        }
+    }
+
+    /// The same under the faults that can be repeated on a real server.
+    #[must_use]
+    pub fn repeatable() -> Self {
+        Self {
+            name: "repeatable".into(),
+            load: Load::Repeatable,
+            ..Self::swarm()
         }
     }
 
@@ -158,6 +171,7 @@ impl Scenario {
         all.extend([
             Self::idle(),
             Self::swarm(),
+            Self::repeatable(),
             Self::race(2, 4),
             Self::rush(20, 21),
         ]);
@@ -171,12 +185,18 @@ impl Scenario {
         }
     }
 
+    /// Whether the server knows the gate's scripts from the start.
+    #[must_use]
+    pub const fn loads_scripts(&self) -> bool {
+        matches!(self.load, Load::Proof { .. })
+    }
+
     /// Whether simulated time means anything in it.
     #[must_use]
     pub const fn is_timed(&self) -> bool {
         match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => true,
-            Load::Swarm | Load::Race | Load::Rush | Load::Proof { .. } => false,
+            Load::Swarm | Load::Repeatable | Load::Race | Load::Rush | Load::Proof { .. } => false,
         }
     }
 

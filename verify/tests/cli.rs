@@ -312,6 +312,10 @@ fn a_gate_or_a_seed_that_is_none_exits_with_2() {
     refused(&["replay", "-7"], 2, &["-7"]);
     refused(&["replay", "12x"], 2, &["12x", "neither a seed"]);
     refused(&["replay", "1", "--on", "redis"], 3, &["no Redis server"]);
+    refused(&["replay", "0..9"], 2, &["--on redis"]);
+    let many = ["replay", "0..9", "--on", "redis", "--subject", "all"];
+    refused(&many, 3, &["no Redis server", "PATH"]);
+    refused(&["replay", "0..9", "--on", "local"], 2, &["--on redis"]);
 }
 
 #[test]

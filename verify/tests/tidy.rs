@@ -154,6 +154,7 @@ fn crates_depend_only_on_the_rooms_they_may_know() {
         ("core/Cargo.toml", &[]),
         ("sim/Cargo.toml", &["sluice-core"]),
         ("gate/Cargo.toml", &["sluice-core"]),
+        ("clock/Cargo.toml", &[]),
         (
             "verify/Cargo.toml",
             &["sluice-core", "sluice-sim", "sluice-gate"],

@@ -1,6 +1,7 @@
 //! `verify replay`: the same run again, on the simulator or on a real server.
 
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::json;
 use sluice_sim::log::DecisionFile;
@@ -8,10 +9,14 @@ use sluice_sim::redis::Engine;
 
 use super::{Exit, Failure, Format, ReplayArgs, audit, picture};
 use crate::audit::simulator::hex;
-use crate::on_redis::{self, End, Setting};
+use crate::on_redis::{self, End, own_time, stepped};
+use crate::real::Stepped;
 use crate::regression::{Case, Verdict};
 use crate::run::{Run, Trace, Until};
+use crate::scenario::{EPOCH_US, Scenario};
 use crate::subject;
+
+mod many;
 
 /// A file of decisions is larger only if it is something else.
 const FILE_MAX: u64 = 64 << 20;
@@ -25,6 +30,11 @@ struct Played {
 }
 
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
+    if args.what.contains("..")
+        && let Ok(seeds) = super::seeds(&args.what)
+    {
+        return many::run(args, seeds);
+    }
     let played = match args.what.parse::<u64>() {
         Ok(seed) => from_seed(args, seed)?,
         Err(_) => from_file(args)?,
@@ -101,14 +111,36 @@ fn from_file(args: &ReplayArgs) -> Result<Played, Failure> {
     })
 }
 
+/// Which server of its own a run is to be repeated on, if any: that of the binary
+/// at this path, or of the first on the PATH.
+fn private(which: &str) -> Option<Option<&Path>> {
+    match which {
+        "redis" => Some(None),
+        path if Path::new(path).is_file() => Some(Some(Path::new(path))),
+        _ => None,
+    }
+}
+
 fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
+    let steps = trace.timeline();
+    if let Some(binary) = private(which) {
+        let scenario = serde_json::from_str::<Scenario>(&trace.file.scenario);
+        let start = stepped::Start {
+            epoch_us: EPOCH_US,
+            scripts_loaded: scenario.is_ok_and(|scenario| scenario.loads_scripts()),
+        };
+        let server = Stepped::start(binary, start.epoch_us);
+        let mut server = server.map_err(Failure::environment)?;
+        let report = stepped::replay(&mut server, &steps, &start);
+        return report.map_err(Failure::environment);
+    }
     let server = audit::server(which)?;
-    let setting = Setting {
+    let setting = own_time::Setting {
         // Every key of a run begins with its hash tag.
         key_prefix: "{",
         shortest_deadline_ms: trace.shortest_deadline_ms,
     };
-    on_redis::replay(&server, &trace.timeline(), &setting).map_err(Failure::environment)
+    own_time::replay(&server, &steps, &setting).map_err(Failure::environment)
 }
 
 fn show(

@@ -5,7 +5,7 @@
 //! (pools, retries, parsed errors) hides exactly that.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use sluice_core::redis::{Bytes, Command, Reply};
@@ -260,6 +260,29 @@ impl Connection {
         Ok(reply)
     }
 
+    /// Ends the connection from this side, and waits until the server has done
+    /// so too, and so knows; whatever it had still to say.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`], but for the end.
+    pub fn hang_up(mut self) -> Result<Vec<Reply>, Error> {
+        if let Err(error) = self.stream.shutdown(Shutdown::Write) {
+            return match error.kind() {
+                // The server was first.
+                io::ErrorKind::NotConnected => Ok(Vec::new()),
+                _ => Err(self.broken(error)),
+            };
+        }
+        let mut said = Vec::new();
+        loop {
+            match self.receive() {
+                Ok(reply) => said.push(reply),
+                Err(Error::Lost { .. }) => return Ok(said),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// How long [`Connection::receive`] waits before it gives up.
     ///
     /// # Errors
@@ -374,7 +397,7 @@ impl Connection {
         }
     }
 
-    fn nonsense(&self, why: String) -> Error {
+    pub(super) fn nonsense(&self, why: String) -> Error {
         Error::Protocol {
             address: self.address.clone(),
             why,
@@ -392,7 +415,8 @@ pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{Shutdown, TcpListener};
+    use std::net::Shutdown;
+    use std::net::TcpListener;
     use std::thread;
 
     use sluice_core::redis::{Command, Reply};

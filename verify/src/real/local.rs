@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::{self, Connection};
@@ -26,8 +27,19 @@ pub(super) struct Process {
     watchdog: Option<Child>,
     binary: PathBuf,
     url: Url,
-    // Removed when dropped, after the process has ended.
-    _directory: tempfile::TempDir,
+    // Removed when dropped, after the process has ended, unless others have it.
+    _directory: Arc<tempfile::TempDir>,
+}
+
+/// A clock for a process: see [`super::stepped`].
+#[derive(Debug)]
+pub(super) struct Clocked {
+    /// What is preloaded.
+    pub(super) library: PathBuf,
+    /// What it reads.
+    pub(super) file: PathBuf,
+    /// Whether the server must be told that `DEBUG` is allowed, and knows how.
+    pub(super) debug: bool,
 }
 
 impl Process {
@@ -53,19 +65,44 @@ impl Drop for Process {
     }
 }
 
-/// Starts the first server binary found on the PATH.
-pub(super) fn start() -> Result<Process, String> {
-    let Some(binary) = BINARIES.iter().find_map(|name| on_path(name)) else {
-        return Err(format!("neither {} is on the PATH", BINARIES.join(" nor ")));
-    };
+/// The first server binary on the PATH.
+pub(super) fn on_the_path() -> Result<PathBuf, String> {
+    let found = BINARIES.iter().find_map(|name| on_path(name));
+    found.ok_or_else(|| format!("neither {} is on the PATH", BINARIES.join(" nor ")))
+}
+
+/// An empty directory for a server.
+pub(super) fn directory() -> Result<Arc<tempfile::TempDir>, String> {
+    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
+    Ok(Arc::new(directory))
+}
+
+/// Starts this binary in this directory; keys that were saved there are loaded.
+pub(super) fn start(
+    binary: &Path,
+    directory: &Arc<tempfile::TempDir>,
+    clock: Option<&Clocked>,
+) -> Result<Process, String> {
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
-        match launch(&binary) {
+        match launch(binary, directory, clock) {
             Ok(process) => return Ok(process),
             Err(why) => last = why,
         }
     }
     Err(format!("{} does not start: {last}", binary.display()))
+}
+
+/// The first number of a server's version.
+pub(super) fn major(binary: &Path) -> Result<u32, String> {
+    let output = Command::new(binary).arg("--version").output();
+    let output = output.map_err(|e| format!("{}: {e}", binary.display()))?;
+    // `Redis server v=7.0.15 sha=…`
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.split_once(" v=").map(|(_, rest)| rest);
+    version
+        .and_then(|rest| rest.split('.').next()?.parse().ok())
+        .ok_or_else(|| format!("{} does not tell its version", binary.display()))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
@@ -75,14 +112,18 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for a real process")]
-fn launch(binary: &Path) -> Result<Process, String> {
-    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
+fn launch(
+    binary: &Path,
+    directory: &Arc<tempfile::TempDir>,
+    clock: Option<&Clocked>,
+) -> Result<Process, String> {
     let log = directory.path().join("log");
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|e| format!("no free port: {e}"))?
         .port();
-    let child = Command::new(binary)
+    let mut command = Command::new(binary);
+    command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .arg("--dir")
@@ -91,15 +132,22 @@ fn launch(binary: &Path) -> Result<Process, String> {
         .arg(&log)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| e.to_string())?;
+        .stderr(Stdio::null());
+    if let Some(clock) = clock {
+        command
+            .env("LD_PRELOAD", &clock.library)
+            .env("SLUICE_CLOCK", &clock.file);
+        if clock.debug {
+            command.args(["--enable-debug-command", "yes"]);
+        }
+    }
+    let child = command.spawn().map_err(|e| e.to_string())?;
     let mut process = Process {
         watchdog: watchdog(child.id()),
         child,
         binary: binary.to_owned(),
         url: Url::plain("127.0.0.1", port),
-        _directory: directory,
+        _directory: Arc::clone(directory),
     };
     let start = Instant::now();
     loop {

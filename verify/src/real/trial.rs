@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use libtest_mimic::{Completion, Failed, Trial};
 
-use super::{Missing, Server, Want, variable};
+use super::{Missing, Server, Stepped, Want, variable};
 
 /// Set to `1`, a missing server is a failure instead of an ignored check.
 pub const REQUIRE_VARIABLE: &str = "SLUICE_REQUIRE_REDIS";
@@ -30,6 +30,20 @@ pub fn trial(
             Err(missing) if required() => Err(Failed::from(missing)),
             Err(missing) => Ok(Completion::ignored_with(missing)),
         }
+    })
+}
+
+/// A check against a private server whose clock stands still, begun at this time.
+/// It has the server for itself.
+pub fn stepped_trial(
+    name: impl Into<String>,
+    time_us: u64,
+    check: impl FnOnce(Stepped) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || match Stepped::start(None, time_us) {
+        Ok(server) => check(server).map(|()| Completion::Completed),
+        Err(missing) if required() => Err(Failed::from(missing)),
+        Err(missing) => Ok(Completion::ignored_with(missing)),
     })
 }
 

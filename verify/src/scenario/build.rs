@@ -18,7 +18,7 @@ const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
 
 /// The server's clock at the start of every run: 2026-01-01, in microseconds.
-const EPOCH_US: u64 = 1_767_225_600_000_000;
+pub const EPOCH_US: u64 = 1_767_225_600_000_000;
 
 /// A world, ready to be stepped, and what is needed to judge it.
 #[derive(Clone, Debug)]
@@ -41,12 +41,12 @@ impl Scenario {
     /// Makes a world of it.
     pub fn build(&self, subject: &Subject, chooser: &mut dyn Chooser) -> Built {
         let mut draw = Draw { chooser, count: 0 };
-        let swarm = self.load == Load::Swarm;
+        let swarm = self.is_swarm();
         let (sessions, queries) = self.configs(&mut draw);
         let poll_ms = match self.load {
             Load::Burst | Load::Sustained { .. } => 1_000,
             Load::Idle => 4_000,
-            Load::Swarm => draw.between(200, 800),
+            Load::Swarm | Load::Repeatable => draw.between(200, 800),
             Load::Race | Load::Rush | Load::Proof { .. } => 100,
         };
         // As short as a gate may be kept: it is forgotten once nobody has come
@@ -59,15 +59,29 @@ impl Scenario {
         }
         let evicts = gates.iter().any(|(_, gate)| gate.may_be_evicted());
         let faults = match self.load {
-            Load::Swarm => {
+            Load::Swarm | Load::Repeatable => {
                 let survives = gates.iter().all(|(_, gate)| gate.survives_failover());
+                let repeatable = self.load == Load::Repeatable;
                 let never = |kind| match kind {
+                    FaultKind::ServerFailover
+                    | FaultKind::ServerSplit
+                    | FaultKind::ServerErrors
+                    | FaultKind::Eviction
+                        if repeatable =>
+                    {
+                        true
+                    }
                     FaultKind::ServerFailover => !survives,
                     FaultKind::Eviction => !evicts,
                     FaultKind::ServerSplit => !gates.iter().any(|(_, gate)| gate.may_be_split()),
                     _ => false,
                 };
-                swarm_faults(never, &mut draw)
+                let mut faults = swarm_faults(never, &mut draw);
+                if repeatable {
+                    // With so few keys a real server is never seen to load them.
+                    faults.loading_ns_max = 0;
+                }
+                faults
             }
             Load::Proof { faults, .. } => Faults::new(faults, 600 * S),
             Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Race | Load::Rush => {
@@ -76,8 +90,8 @@ impl Scenario {
         };
         let mode = match self.load {
             Load::Burst | Load::Sustained { .. } | Load::Idle => Mode::Timed(Delays::LOCAL),
-            Load::Swarm if draw.one_in(2) => Mode::Timed(Delays::WILD),
-            Load::Swarm | Load::Proof { .. } => Mode::Adversarial,
+            Load::Swarm | Load::Repeatable if draw.one_in(2) => Mode::Timed(Delays::WILD),
+            Load::Swarm | Load::Repeatable | Load::Proof { .. } => Mode::Adversarial,
             Load::Race | Load::Rush => Mode::Untimed,
         };
         let processes = self.processes.clamp(1, self.users.max(1));
@@ -110,12 +124,12 @@ impl Scenario {
         if evicts {
             server.limit_memory(0, Policy::AllKeysLru);
         }
-        if swarm {
+        if self.load == Load::Swarm {
             // As strict as a cluster can be: each slot on a node of its own. It
             // refuses more than a plain server does, and does nothing else.
             server.cluster(SLOTS);
         }
-        if let Load::Proof { .. } = self.load {
+        if self.loads_scripts() {
             for script in script::ALL {
                 server.remember_script(script.text.as_bytes());
             }
@@ -126,7 +140,7 @@ impl Scenario {
             Load::Idle => 5_400 * S,
             // Any order of events spends minutes on timeouts; the end must not
             // fall among users who are still getting on.
-            Load::Swarm => faults.until_ns + 900 * S,
+            Load::Swarm | Load::Repeatable => faults.until_ns + 900 * S,
             Load::Race | Load::Rush | Load::Proof { .. } => 900 * S,
         };
         Built {
@@ -145,12 +159,16 @@ impl Scenario {
         }
     }
 
+    fn is_swarm(&self) -> bool {
+        matches!(self.load, Load::Swarm | Load::Repeatable)
+    }
+
     fn configs(&self, draw: &mut Draw<'_>) -> (Config, Option<Config>) {
         let sessions = Config::session_cap(self.sessions);
         let queries = self
             .queries
             .map(|cap| Config::semaphore(cap, 60_000, 300_000));
-        if self.load != Load::Swarm {
+        if !self.is_swarm() {
             return (sessions, queries);
         }
         // Small times and batches, so that everything that can happen does.
@@ -217,7 +235,7 @@ impl Scenario {
                 stay_ns: 3_600 * S,
                 ..calm
             },
-            Load::Swarm => Plan {
+            Load::Swarm | Load::Repeatable => Plan {
                 arrive: at(draw.between(0, 4_000) * MS),
                 rounds: draw.between(2, 5) as u32,
                 gap_ns: draw.between(1, 1_500) * MS,
@@ -248,11 +266,7 @@ fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Fault
     for kind in FaultKind::ALL {
         // Swarm testing (Groce et al. 2012): leave some out altogether.
         weights[kind] = match kind {
-            FaultKind::ServerFailover | FaultKind::ServerSplit | FaultKind::Eviction
-                if never(kind) =>
-            {
-                0
-            }
+            _ if never(kind) => 0,
             FaultKind::ServerFailover
             | FaultKind::ServerSplit
             | FaultKind::ServerErrors

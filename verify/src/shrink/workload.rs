@@ -48,7 +48,7 @@ impl Seeker<'_> {
                     .take_while(|size| *size != (scenario.sessions, scenario.users))
                     .find_map(|(cap, clients)| self.search(sized(cap, clients), SEEDS_RACE))
             }
-            Load::Swarm => self.swarm(scenario),
+            Load::Swarm | Load::Repeatable => self.swarm(scenario),
             // Their times are their meaning: they keep their size.
             Load::Burst | Load::Sustained { .. } | Load::Idle | Load::Proof { .. } => None,
         }

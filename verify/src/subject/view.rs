@@ -120,6 +120,18 @@ impl GateView {
         found.copied()
     }
 
+    /// Endings by expiry, timeout or absence that an earlier view does not have.
+    #[must_use]
+    pub fn ran_out_since(&self, before: &Self) -> u32 {
+        let by_time = |ending: &&Ending| matches!(ending.manner, 2 | 4 | 5);
+        let ended = self.ended.iter().filter(by_time);
+        let known = |new: &&Ending| {
+            let same = |old: &Ending| old.id == new.id && old.until == new.until;
+            before.ended.iter().any(same)
+        };
+        ended.filter(|ending| !known(ending)).count() as u32
+    }
+
     fn index(&self) -> HashTable<Spot> {
         let in_line = self.waiting.len() + self.absent.len();
         let mut index = HashTable::with_capacity(self.held.len() + in_line + self.ended.len());
