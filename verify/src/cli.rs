@@ -347,9 +347,15 @@ struct StepsArgs {
 
 #[derive(Debug, Args)]
 struct DiffArgs {
-    /// How long, as in 30s, 10m, 1h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "1m")]
-    time: Duration,
+    /// How long, as in 30s, 10m, 1h [default: 1m without --commands]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// So many commands
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    commands: Option<u64>,
+    /// Go on until so many differences are found
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    differences: u64,
     /// The real server: a URL, `docker`, `local`, or whatever is found
     #[arg(long, value_name = "SERVER", default_value = "redis")]
     redis: String,
@@ -383,7 +389,7 @@ struct RedisArgs {
     /// says `CLOCK ADVANCE milliseconds`
     #[arg(long, value_enum, default_value_t = ServedClock::Wall)]
     clock: ServedClock,
-    /// Which Redis is imitated: 7.0, 7.2 or 8.2
+    /// Which server is imitated: 6.2, 7.0, 7.2, 8.0, 8.2, valkey-8 or valkey-9
     #[arg(long, value_name = "VERSION", value_parser = imitated, default_value = "7.2")]
     imitate: Version,
 }
@@ -397,10 +403,11 @@ enum ServedClock {
 }
 
 fn imitated(text: &str) -> Result<Version, String> {
-    let known = Version::ALL.into_iter();
-    let mut matching = known.filter(|version| version.text().starts_with(&format!("{text}.")));
-    let found = matching.next();
-    found.ok_or_else(|| format!("\"{text}\" is not imitated; 7.0, 7.2 and 8.2 are"))
+    let mut all = Version::ALL.into_iter();
+    all.find(|version| version.name() == text).ok_or_else(|| {
+        let names = Version::ALL.map(Version::name).join(", ");
+        format!("\"{text}\" is not imitated; take one of {names}")
+    })
 }
 
 /// An even number of operations: who comes also goes.

@@ -1,32 +1,74 @@
 //! The simulated Redis against a real one: the same commands, the same replies.
 //!
 //! Random sequences fill templates of commands with keys and with values that
-//! sit on the edges, so that the pairs of commands nobody thought of meet. A
-//! sequence that is answered differently is shrunk: no command can be left out.
-//! The simulated clock stands still meanwhile, so that times are given as far
-//! in the past or the future.
+//! sit on the edges, so that the pairs of commands nobody thought of meet; some
+//! commands go through a script. At the end the keys themselves are compared.
+//! A sequence that is answered differently is shrunk: no command can be left
+//! out. The simulated clock stands still meanwhile, so that times are given as
+//! far in the past or the future.
 
 mod canonical;
+mod line;
+mod search;
 mod words;
 
 use std::fmt;
 
 use sluice_core::redis::{Command, Reply};
-use sluice_sim::redis::{Engine, Server as Simulated, SessionId, Version};
+use sluice_sim::redis::{Engine, Server as Simulated, SessionId, Value, Version};
 
-use crate::real::{Connection, Error, Server, Space};
+use crate::real::{Connection, Error, Server};
 use canonical::canonical;
+pub use line::Line;
+pub use search::{Search, Tally};
 pub use words::{fill, lines, templates, words};
+
+const SESSION: SessionId = SessionId(1);
+/// The keys that templates name.
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// The libraries of functions that they name.
+const LIBRARIES: [&str; 2] = ["la", "lb"];
 
 /// Both servers, asked the same.
 pub struct Pair {
     real: Connection,
     simulated: Simulated,
+    /// As it begins each sequence.
+    empty: Simulated,
     engine: Engine,
+    version: Version,
     now_us: u64,
+    /// The digests of scripts that ask for the third protocol.
+    third: Vec<Vec<u8>>,
     prefix: String,
     /// What the open transaction holds, for the shape of its replies.
     queued: Vec<Command>,
+}
+
+/// A command that was executed here, and what decides the shape of its reply.
+struct Said {
+    command: Command,
+    ours: Reply,
+    /// The commands of a transaction that it ends.
+    queued: Vec<Command>,
+}
+
+impl Said {
+    /// The two replies (ours, theirs), in comparable form, if they differ.
+    fn against(self, theirs: Reply) -> Option<(Reply, Reply)> {
+        if self.ours == theirs {
+            return None;
+        }
+        let of = |reply| match reply {
+            Reply::Array(items) if self.command.name() == b"EXEC" => {
+                let each = self.queued.iter().zip(items);
+                Reply::Array(each.map(|(one, reply)| canonical(one, reply)).collect())
+            }
+            other => canonical(&self.command, other),
+        };
+        let (ours, theirs) = (of(self.ours.clone()), of(theirs));
+        (ours != theirs).then_some((ours, theirs))
+    }
 }
 
 impl Pair {
@@ -35,26 +77,47 @@ impl Pair {
     /// # Errors
     /// If the real server cannot be asked.
     pub fn new(server: &Server, prefix: String) -> Result<Self, Error> {
-        // Told as "redis 7.0.15"; a Valkey is taken for the Redis it came from.
-        let told = server.version();
-        let version = match told.strip_prefix("redis ") {
-            Some(number) => Version::nearest(number),
-            None => Version::default(),
-        };
+        let version = Version::nearest(server.version());
         let mut real = server.connect()?;
         let time = real.call(&Command::new("TIME"))?;
         let now_us = time_us(&time).ok_or_else(|| Error::Protocol {
             address: server.describe(),
             why: format!("it answers {time:?} to TIME"),
         })?;
-        Ok(Self {
+        let simulated = Simulated::with_version(version);
+        let mut pair = Self {
             real,
-            simulated: Simulated::with_version(version),
+            empty: simulated.clone(),
+            simulated,
             engine: Engine::new(),
+            version,
             now_us,
+            third: words::digests_with("setresp("),
             prefix,
             queued: Vec::new(),
-        })
+        };
+        pair.teach()?;
+        Ok(pair)
+    }
+
+    /// Whom the simulated server imitates.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Lets both know the scripts that templates call by their digests.
+    fn teach(&mut self) -> Result<(), Error> {
+        for script in words::scripts() {
+            let script = words::unescape(script);
+            // One that does not compile is refused, and unknown to both.
+            let load = Command::new("SCRIPT").arg("LOAD").arg(&script);
+            self.real.call(&load)?;
+            self.simulated
+                .execute(&self.engine, self.now_us, SESSION, &load);
+        }
+        self.empty = self.simulated.clone();
+        Ok(())
     }
 
     /// Begins anew: no transaction, no watch, an empty simulated server, and
@@ -66,28 +129,71 @@ impl Pair {
         for word in ["DISCARD", "UNWATCH"] {
             self.real.call(&Command::new(word))?;
         }
-        self.prefix = prefix;
-        self.queued.clear();
-        self.forget();
+        self.begin(prefix);
         Ok(())
     }
 
-    /// The simulated server loses all it knows, alone.
-    pub fn forget(&mut self) {
-        self.simulated.disconnect(SessionId(1));
-        self.simulated.restart(false);
+    fn begin(&mut self, prefix: String) {
+        self.prefix = prefix;
+        self.queued.clear();
+        self.forget();
     }
 
-    /// A command from words; `$name` is a key of ours.
+    /// The simulated server loses all it knows but its scripts, alone.
+    pub fn forget(&mut self) {
+        self.simulated = self.empty.clone();
+    }
+
+    /// A command from words; `$name` is a key of ours, and `@@name` within a
+    /// word the name of a function or library of ours.
     #[must_use]
     pub fn command(&self, words: &[Vec<u8>]) -> Command {
         let mut args = words.iter().map(|word| match word.strip_prefix(b"$") {
             Some(name) => [self.prefix.as_bytes(), name].concat(),
-            None => word.clone(),
+            None => self.named(word),
         });
         let name = args.next().unwrap_or_default();
         let name = String::from_utf8_lossy(&name).into_owned();
         args.fold(Command::new(&name), |command, word| command.arg(word))
+    }
+
+    /// The word with names of ours in it.
+    fn named(&self, word: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(word.len());
+        let mut rest = word;
+        while let Some(at) = rest.windows(2).position(|two| two == b"@@") {
+            out.extend_from_slice(&rest[..at]);
+            out.extend(
+                self.prefix
+                    .bytes()
+                    .map(|b| if b == b':' { b'_' } else { b }),
+            );
+            rest = &rest[at + 2..];
+        }
+        out.extend_from_slice(rest);
+        out
+    }
+
+    /// Executes a command here, unless its reply is left open.
+    fn say(&mut self, command: Command) -> Option<Said> {
+        if self.unspecified(&command) {
+            return None;
+        }
+        let ours = self
+            .simulated
+            .execute(&self.engine, self.now_us, SESSION, &command);
+        let queued = match command.name() {
+            b"MULTI" | b"DISCARD" | b"EXEC" => std::mem::take(&mut self.queued),
+            _ => Vec::new(),
+        };
+        if matches!(&ours, Reply::Status(text) if **text == *b"QUEUED") {
+            self.queued.push(command.clone());
+        }
+        Some(Said {
+            command,
+            ours,
+            queued,
+        })
     }
 
     /// The two replies (ours, theirs), in comparable form, if they differ.
@@ -96,34 +202,139 @@ impl Pair {
     /// If the real server cannot be asked.
     pub fn ask(&mut self, words: &[Vec<u8>]) -> Result<Option<(Reply, Reply)>, Error> {
         let command = self.command(words);
-        if self.unspecified(&command) {
+        let Some(said) = self.say(command) else {
             return Ok(None);
-        }
-        let theirs = self.real.call(&command)?;
-        let ours = self
-            .simulated
-            .execute(&self.engine, self.now_us, SessionId(1), &command);
-        let queued = match command.name() {
-            b"MULTI" | b"DISCARD" | b"EXEC" => std::mem::take(&mut self.queued),
-            _ => Vec::new(),
         };
-        if theirs == Reply::Status(b"QUEUED"[..].into()) {
-            self.queued.push(command.clone());
-        }
-        let of = |reply| match reply {
-            Reply::Array(items) if command.name() == b"EXEC" => {
-                let each = queued.iter().zip(items);
-                Reply::Array(each.map(|(one, reply)| canonical(one, reply)).collect())
+        let theirs = self.real.call(&said.command)?;
+        Ok(said.against(theirs))
+    }
+
+    /// A whole sequence under a prefix of its own, and then a look at the keys.
+    /// All of it goes to the real server at once. The first difference, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// If the real server cannot be asked.
+    pub fn compare(&mut self, prefix: String, lines: &[Line]) -> Result<Option<Difference>, Error> {
+        self.compare_with(prefix, lines, false)
+    }
+
+    /// As [`Pair::compare`]; `sabotaged`: here all is lost before the last line.
+    fn compare_with(
+        &mut self,
+        prefix: String,
+        lines: &[Line],
+        sabotaged: bool,
+    ) -> Result<Option<Difference>, Error> {
+        self.begin(prefix);
+        let mut said = Vec::with_capacity(lines.len() + 3 * NAMES.len());
+        let mut at = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            if sabotaged && index + 1 == lines.len() {
+                self.forget();
             }
-            other => canonical(&command, other),
+            let command = self.command(&line.words());
+            if let Some(one) = self.say(command) {
+                at.push(index);
+                said.push(one);
+            }
+        }
+        // Both may be in a transaction still; if only one is, that is seen.
+        said.extend(self.say(Command::new("DISCARD")));
+        for name in NAMES {
+            for look in self.look(name) {
+                said.extend(self.say(look));
+            }
+        }
+        let theirs = self.theirs(&said)?;
+        let mut commands = Vec::new();
+        for (index, (one, theirs)) in said.into_iter().zip(theirs).enumerate() {
+            commands.push(one.command.clone());
+            if let Some((ours, theirs)) = one.against(theirs) {
+                // What only looks is not part of what was said.
+                let looks = at.len()..commands.len() - 1;
+                if index >= at.len() {
+                    commands.drain(looks);
+                }
+                return Ok(Some(Difference {
+                    lines: at.get(index).map_or(lines.len(), |line| line + 1),
+                    commands,
+                    ours,
+                    theirs,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the real server answers to all that was said, between beginning
+    /// anew and cleaning up.
+    fn theirs(&mut self, said: &[Said]) -> Result<Vec<Reply>, Error> {
+        let mut all = vec![Command::new("DISCARD"), Command::new("UNWATCH")];
+        let first = all.len();
+        all.extend(said.iter().map(|said| said.command.clone()));
+        let last = all.len();
+        let key = |name: &str| [self.prefix.as_bytes(), name.as_bytes()].concat();
+        let del = NAMES
+            .iter()
+            .fold(Command::new("DEL"), |del, name| del.arg(key(name)));
+        all.push(del);
+        if said.iter().any(|said| said.command.name() == b"FUNCTION") {
+            for library in LIBRARIES {
+                let name = self.named(format!("@@{library}").as_bytes());
+                all.push(Command::new("FUNCTION").arg("DELETE").arg(name));
+            }
+        }
+        self.real.send_all(&all)?;
+        let mut theirs = Vec::with_capacity(said.len());
+        for at in 0..all.len() {
+            let reply = self.real.receive()?;
+            if (first..last).contains(&at) {
+                theirs.push(reply);
+            }
+        }
+        Ok(theirs)
+    }
+
+    /// Commands that show what a key holds, and until when.
+    fn look(&self, name: &str) -> Vec<Command> {
+        let key = format!("{}{name}", self.prefix);
+        let ask = |words: &[&str], more: &[&str]| {
+            let command = Command::new(words[0]);
+            let command = words[1..].iter().fold(command, Command::arg);
+            more.iter().fold(command.arg(&key), Command::arg)
         };
-        let (ours, theirs) = (of(ours), of(theirs));
-        Ok((ours != theirs).then_some((ours, theirs)))
+        let mut looks = vec![ask(&["TYPE"], &[])];
+        // There the time left is all that is told, which passes meanwhile.
+        if self.version != Version::V6_2 {
+            looks.push(ask(&["PEXPIRETIME"], &[]));
+        }
+        let value = self.simulated.keyspace().get(key.as_bytes(), self.now_us);
+        looks.extend(value.map(|value| match value {
+            Value::Str(_) => ask(&["GET"], &[]),
+            Value::List(_) => ask(&["LRANGE"], &["0", "-1"]),
+            Value::Hash(_) => ask(&["HGETALL"], &[]),
+            Value::Set(_) => ask(&["SMEMBERS"], &[]),
+            Value::ZSet(_) => ask(&["ZRANGE"], &["0", "-1", "WITHSCORES"]),
+            Value::Stream(_) => ask(&["XINFO", "STREAM"], &["FULL"]),
+        }));
+        looks
     }
 
     /// Whether Redis leaves the reply open: ranges by member are meant for
-    /// members of equal score.
+    /// members of equal score. Redis 6.2 leaves more than the reply open when a
+    /// script asks for the third protocol: it then writes past Lua's stack, and
+    /// crashes later.
     fn unspecified(&self, command: &Command) -> bool {
+        let third = |arg: &[u8]| arg.windows(8).any(|part| part == b"setresp(");
+        let known = |sha: &[u8]| self.third.iter().any(|known| known == sha);
+        let mut args = command.args.iter();
+        if self.version == Version::V6_2 && args.any(|arg| third(arg) || known(arg)) {
+            return true;
+        }
+        if let Some((_, inner)) = canonical::through(command) {
+            return self.unspecified(&inner);
+        }
         let lex = command
             .args
             .iter()
@@ -149,12 +360,12 @@ fn time_us(reply: &Reply) -> Option<u64> {
     part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)
 }
 
-/// Commands that the two servers answer differently.
+/// A command that the two servers answer differently, after others.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// The seed of the sequence that it was found in.
-    pub seed: u64,
-    /// What was said, the last of it answered differently. Shrunk.
+    /// So many lines of the sequence lead to it.
+    lines: usize,
+    /// What was said, the last of it answered differently.
     pub commands: Vec<Command>,
     /// What the simulated server answered last.
     pub ours: Reply,
@@ -169,129 +380,5 @@ impl fmt::Display for Difference {
         }
         writeln!(f, "  real      {:?}", self.theirs)?;
         write!(f, "  simulated {:?}", self.ours)
-    }
-}
-
-/// A template, and which values fill it.
-type Line = (usize, [usize; 8]);
-
-/// Sequences by seed, one after the other.
-pub struct Search<'a> {
-    pair: Pair,
-    space: &'a Space,
-    templates: Vec<&'static str>,
-    seed: u64,
-    runs: u64,
-    sabotaged: bool,
-}
-
-impl<'a> Search<'a> {
-    /// Begins at this seed.
-    ///
-    /// # Errors
-    /// If the real server cannot be asked.
-    pub fn new(server: &Server, space: &'a Space, seed: u64) -> Result<Self, Error> {
-        Ok(Self {
-            pair: Pair::new(server, String::new())?,
-            space,
-            templates: templates(),
-            seed,
-            runs: 0,
-            sabotaged: false,
-        })
-    }
-
-    /// Lets the simulated server lose everything before each last command: for
-    /// a test of the alarm.
-    pub fn sabotage(&mut self) {
-        self.sabotaged = true;
-    }
-
-    /// Tries the next sequence; a difference comes shrunk.
-    ///
-    /// # Errors
-    /// If the real server cannot be asked.
-    pub fn try_next(&mut self) -> Result<Option<Difference>, Error> {
-        let seed = self.seed;
-        self.seed = self.seed.wrapping_add(1);
-        let lines = self.sequence(seed);
-        let Some(mut best) = self.run(&lines, seed)? else {
-            return Ok(None);
-        };
-        let mut left = lines[..best.commands.len()].to_vec();
-        let mut width = left.len().div_ceil(2);
-        loop {
-            let mut at = 0;
-            let mut shorter = false;
-            while at < left.len() {
-                let mut fewer = left.clone();
-                fewer.drain(at..(at + width).min(left.len()));
-                match self.run(&fewer, seed)? {
-                    Some(found) => {
-                        fewer.truncate(found.commands.len());
-                        (left, best, shorter) = (fewer, found, true);
-                    }
-                    None => at += width,
-                }
-            }
-            if width == 1 && !shorter {
-                return Ok(Some(best));
-            }
-            width = (width / 2).max(1);
-        }
-    }
-
-    fn sequence(&self, seed: u64) -> Vec<Line> {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        let mut state = seed;
-        let mut draw = move |below: usize| {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = state;
-            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((mixed ^ mixed >> 31) % below as u64) as usize
-        };
-        let len = 1 + draw(60);
-        let line = |_| (draw(self.templates.len()), [(); 8].map(|()| draw(1000)));
-        (0..len).map(line).collect()
-    }
-
-    /// Runs a sequence on both, up to the first difference.
-    fn run(&mut self, lines: &[Line], seed: u64) -> Result<Option<Difference>, Error> {
-        self.runs += 1;
-        let prefix = self.space.key(&format!("{}:", self.runs));
-        self.pair.start(prefix)?;
-        let mut said = Vec::with_capacity(lines.len());
-        let mut found = None;
-        for (at, (template, picks)) in lines.iter().enumerate() {
-            if self.sabotaged && at + 1 == lines.len() {
-                self.pair.forget();
-            }
-            let words = fill(self.templates[*template], picks);
-            said.push(self.pair.command(&words));
-            if let Some((ours, theirs)) = self.pair.ask(&words)? {
-                found = Some((ours, theirs));
-                break;
-            }
-        }
-        self.pair.clean()?;
-        Ok(found.map(|(ours, theirs)| Difference {
-            seed,
-            commands: said,
-            ours,
-            theirs,
-        }))
-    }
-}
-
-impl Pair {
-    /// Removes the keys that templates name from the real server.
-    fn clean(&mut self) -> Result<(), Error> {
-        self.real.call(&Command::new("DISCARD"))?;
-
-        let key = |name: u8| [self.prefix.as_bytes(), &[name]].concat();
-        let del = (b'a'..=b'e').fold(Command::new("DEL"), |del, name| del.arg(key(name)));
-        self.real.call(&del)?;
-        Ok(())
     }
 }

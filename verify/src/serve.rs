@@ -134,9 +134,9 @@ impl Hub {
                 Vec::new()
             };
             match reply {
-                None => client.parked = Some(Shape::of(command)),
+                None => client.parked = Some(Shape::of(&command.args)),
                 // What concerns subscriptions is no reply.
-                Some(_) if mute && Shape::of(command) != Shape::Push => {}
+                Some(_) if mute && Shape::of(&command.args) != Shape::Push => {}
                 Some(Reply::Array(items)) if name == b"exec" => {
                     client.send(|out| write_all(out, &items, &queued, protocol));
                 }
@@ -144,7 +144,7 @@ impl Hub {
                     if reply == Reply::Status(b"QUEUED"[..].into()) {
                         client.queued.push(command.clone());
                     }
-                    client.send(|out| write(out, &reply, Shape::of(command), protocol));
+                    client.send(|out| write(out, &reply, Shape::of(&command.args), protocol));
                 }
             }
         }

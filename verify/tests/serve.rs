@@ -66,7 +66,7 @@ fn resp3_has_maps_and_its_transactions_too() {
     client.ask("HGETALL h", "*2\r\n$1\r\na\r\n$1\r\n1\r\n");
     client.ask("HELLO 4", "-NOPROTO unsupported protocol version\r\n");
     client.send("HELLO 3\r\n");
-    client.expect("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.5\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
+    client.expect("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.6\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
     client.ask("HGETALL h", "%1\r\n$1\r\na\r\n$1\r\n1\r\n");
     client.ask("GET none", "_\r\n");
     client.ask("MULTI", "+OK\r\n");

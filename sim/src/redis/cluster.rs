@@ -65,7 +65,7 @@ fn declared(command: &Command) -> Vec<&[u8]> {
     let Some(spec) = lookup(&args[0]).filter(|spec| spec.accepts(args.len())) else {
         return Vec::new();
     };
-    if spec.name.starts_with("eval") {
+    if spec.name.starts_with("eval") || spec.name.starts_with("fcall") {
         let count = number::parse_i64(&args[2]).and_then(|n| usize::try_from(n).ok());
         let keys = args[3..].iter().take(count.unwrap_or(0));
         return keys.map(|key| &**key).collect();

@@ -113,6 +113,9 @@ impl Server {
             sessions,
             subscriptions,
             scripts,
+            libraries,
+            random,
+            busy,
             ..
         } = &*self.state;
         let mut state = Digest::default();
@@ -129,11 +132,17 @@ impl Server {
             sum
         });
         // Without better knowledge, a script may have stored the time.
-        if !scripts.is_empty() && (unknown > 0 || known.is_empty()) {
+        if !(scripts.is_empty() && libraries.is_empty()) && (unknown > 0 || known.is_empty()) {
             now_us.hash(&mut state);
         }
         for sha in scripts.keys() {
             state.write(sha);
+        }
+        if !libraries.is_empty() || random.is_some() {
+            (libraries, random).hash(&mut state);
+        }
+        if let Some(busy) = busy {
+            busy.hash(&mut state);
         }
         let of = |sum: u64, pair: u64| sum.wrapping_add(pair);
         let sessions = sessions.iter().map(|(id, session)| {

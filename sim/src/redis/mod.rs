@@ -19,10 +19,12 @@
 //!   [`Server::evict`].
 //! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
 
+mod busy;
 mod cluster;
 mod command;
 mod draw;
 mod extended;
+mod functions;
 mod geo;
 mod hash;
 mod identity;
@@ -32,9 +34,11 @@ mod memory;
 mod network;
 mod notify;
 mod number;
+mod older;
 mod rdb;
 mod session;
 mod settings;
+mod shape;
 mod value;
 mod version;
 mod waiting;
@@ -49,9 +53,11 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use crate::choice::Touch;
 pub use crate::store::SessionId;
 use crate::store::{Names, Store};
+use busy::Busy;
 pub use cluster::{SLOTS, slot};
-use command::{Arg, Fail, Run, Spec};
+use command::{Arg, Fail, Run, Spec, containers};
 use draw::Draw;
+use functions::Libraries;
 pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
@@ -61,6 +67,7 @@ use network::Network;
 use notify::Change;
 use session::{Session, Subscriptions};
 use settings::Settings;
+pub use shape::Shape;
 pub use value::{
     Consumer, Fields, Group, Hash as HashValue, List, Pending, Set, Stream, StreamId, Value, ZSet,
 };
@@ -102,7 +109,12 @@ struct State {
     /// Left by a command that would rather wait, for whoever called it.
     park: Option<Park>,
     waiting: Waiting,
+    /// A script that does not end.
+    busy: Option<Busy>,
     scripts: Rc<BTreeMap<Sha, Bytes>>,
+    libraries: Libraries,
+    /// Where `math.random` has come to, once it was used.
+    random: Option<u64>,
     replies: Replies,
     undeclared: Vec<Undeclared>,
     limits: Limits,
@@ -283,14 +295,26 @@ impl Server {
         command: &Command,
         args: &[Arg],
     ) -> Reply {
-        let spec = command::lookup(&args[0]).ok_or_else(|| unknown(args));
+        let version = self.state.version;
+        let spec = command::lookup(&args[0]).filter(|spec| version.knows(spec.name));
+        let spec = spec.ok_or_else(|| unknown(args, version));
         let known = spec.as_ref().ok().copied();
         let spec = spec.and_then(|spec| {
-            let accepted = spec.accepts(args.len());
+            let accepted = spec.accepts(args.len()) && !older::too_many(version, spec.name, args);
             accepted
                 .then_some(spec)
                 .ok_or_else(|| Fail::arity(spec.name))
         });
+        let spec = spec.and_then(|spec| match version {
+            Version::V6_2 => Ok(spec),
+            _ => containers::check(spec, args).map_or_else(|why| Err(why.fail()), |()| Ok(spec)),
+        });
+        if self.state.busy.is_some()
+            && let Ok(spec) = spec
+            && let Some(refused) = self.refuse_busy(id, spec, args)
+        {
+            return refused.reply();
+        }
         if let Some(session) = self.state.sessions.get_mut(&id)
             && let Some(reply) = session.intercept(&spec, command)
         {
@@ -298,14 +322,18 @@ impl Server {
                 .note_refusal(known.filter(|_| spec.is_err()), &reply);
             return reply;
         }
-        match spec {
+        let reply = match spec {
             Err(fail) => {
                 let reply = fail.reply();
                 self.state.note_refusal(known, &reply);
                 reply
             }
-            Ok(spec) => self.run(engine, id, spec, args),
-        }
+            Ok(spec) => match older::refused(version, spec.name, args) {
+                Some(fail) => fail.reply(),
+                None => self.run(engine, id, spec, args),
+            },
+        };
+        older::reworded(version, reply, args)
     }
 
     fn run(&mut self, engine: &Engine, id: SessionId, spec: &Spec, args: &[Arg]) -> Reply {
@@ -368,11 +396,14 @@ impl Server {
     }
 
     /// The process ends and starts again: scripts and sessions are gone, and
-    /// unless `keep_data` (persistence that lost nothing) all keys are.
+    /// unless `keep_data` (persistence that lost nothing) all keys and functions
+    /// are.
     pub fn restart(&mut self, keep_data: bool) {
         let state = &mut *self.state;
         let (mut db, mut others) = (Keyspace::default(), BTreeMap::new());
+        let mut libraries = Libraries::default();
         if keep_data {
+            libraries = std::mem::take(&mut state.libraries);
             db = state.db.without_watches();
             let kept = state.others.iter();
             others = kept.map(|(n, db)| (*n, db.without_watches())).collect();
@@ -380,6 +411,7 @@ impl Server {
         *state = State {
             db,
             others,
+            libraries,
             version: state.version,
             limits: state.limits,
             settings: state.settings.clone(),
@@ -439,10 +471,16 @@ impl Server {
         for sha in state.scripts.keys() {
             hasher.write(sha);
         }
+        if !state.libraries.is_empty() || state.random.is_some() {
+            (&state.libraries, state.random).hash(hasher);
+        }
         state.sessions.hash(hasher);
         state.subscriptions.hash(hasher);
         state.waiting.hash(hasher);
         state.starts.hash(hasher);
+        if let Some(busy) = &state.busy {
+            busy.hash(hasher);
+        }
         if state.limits != Limits::default() {
             state.limits.hash(hasher);
         }
@@ -550,21 +588,30 @@ impl Store for Server {
 }
 
 /// The error for a command that does not exist.
-fn unknown(args: &[Arg]) -> Fail {
+fn unknown(args: &[Arg], version: Version) -> Fail {
     const MOST: usize = 128;
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend(args[0].iter().take(MOST));
-    text.extend_from_slice(b"', with args beginning with: ");
+    let (open, close, gap) = if version == Version::V6_2 {
+        (b'`', b'`', &b", "[..])
+    } else {
+        (b'\'', b'\'', &b" "[..])
+    };
+    let mut text = b"ERR unknown command ".to_vec();
+    text.push(open);
+    let name = command::until_zero(&args[0]);
+    text.extend(name.iter().take(MOST));
+    text.push(close);
+    text.extend_from_slice(b", with args beginning with: ");
     let mut used = 0;
     for arg in &args[1..] {
         if used >= MOST {
             break;
         }
-        let shown = &arg[..arg.len().min(MOST - used)];
-        text.push(b'\'');
+        let shown = command::until_zero(&arg[..arg.len().min(MOST - used)]);
+        text.push(open);
         text.extend_from_slice(shown);
-        text.extend_from_slice(b"' ");
-        used += shown.len() + 3;
+        text.push(close);
+        text.extend_from_slice(gap);
+        used += shown.len() + 2 + gap.len();
     }
     for byte in &mut text {
         if matches!(byte, b'\r' | b'\n') {

@@ -3,36 +3,59 @@
 //! The rows are what `verify diff` and the conversations of the differential
 //! test found on servers of these versions.
 
-/// Which Redis is imitated, where versions differ observably.
+/// Which Redis is imitated, where versions differ observably. Valkey began as a
+/// copy of Redis 7.2, and has in common with later ones what both took up since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
+    /// Redis 6.2.
+    V6_2,
     /// Redis 7.0.
     V7_0,
     /// Redis 7.2.
     #[default]
     V7_2,
+    /// Redis 8.0.
+    V8_0,
     /// Redis 8.2.
     V8_2,
+    /// Valkey 8.1.
+    Valkey8,
+    /// Valkey 9.1.
+    Valkey9,
 }
 
+/// One question a row: since which Redis the answer is yes, and since which
+/// Valkey, where that is not since its beginning.
 macro_rules! since {
-    ($($(#[$doc:meta])* $name:ident $version:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $version:ident $(or $valkey:ident)?;)*) => {
         impl Version {$(
             $(#[$doc])*
             pub(super) const fn $name(self) -> bool {
-                self as u8 >= Self::$version as u8
+                self.has(Self::$version, since!(@ $($valkey)?))
             }
         )*}
     };
+    (@ $valkey:ident) => { Some(Self::$valkey) };
+    (@) => { None };
 }
 
 since! {
+    /// Errors in scripts are tables, and say where they were raised.
+    errors_are_tables V7_0;
+    /// Scripts may say on their first line how they are to be run.
+    shebangs V7_0;
+    /// `redis.set_repl` counts its arguments.
+    counts_repl_arguments V7_2;
+    /// Scripts find an `os` with a clock.
+    offers_os V8_0 or Valkey8;
+    /// The help on functions says nothing of descriptions.
+    short_help V8_0 or Valkey8;
     /// `ZRANK` and `ZREVRANK` take `WITHSCORE`; `CLIENT SETINFO`.
     rank_with_score V7_2;
     /// Floats are written in the fewest digits that read back.
     shortest_floats V7_2;
     /// `BITCOUNT` and `BITPOS` read all arguments before they look for the key.
-    bit_arguments_first V7_2;
+    bit_arguments_first V8_0 or Valkey8;
     /// Consumers are told apart by when they were last given something, and are
     /// made by asking, though there be nothing.
     active_consumers V7_2;
@@ -49,9 +72,11 @@ since! {
     /// Small lists and sets have the compact encoding too.
     short_lists V7_2;
     /// `XREAD BLOCK` may be called from scripts, where it does not wait.
-    reads_waiting_in_scripts V8_2;
+    reads_waiting_in_scripts V8_0 or Valkey8;
     /// `XREAD` takes `+` for the last entry there is.
-    reads_last V8_2;
+    reads_last V8_0 or Valkey8;
+    /// How far a group is behind is known as soon as what lies ahead of it is.
+    lag_of_empty V8_0;
     /// What is wrong with a script's command of several slots has a text of its
     /// own.
     names_crossing V8_2;
@@ -63,26 +88,107 @@ since! {
 
 impl Version {
     /// All that are imitated, oldest first.
-    pub const ALL: [Self; 3] = [Self::V7_0, Self::V7_2, Self::V8_2];
+    pub const ALL: [Self; 7] = [
+        Self::V6_2,
+        Self::V7_0,
+        Self::V7_2,
+        Self::V8_0,
+        Self::V8_2,
+        Self::Valkey8,
+        Self::Valkey9,
+    ];
+
+    /// Whether it is a Valkey.
+    #[must_use]
+    pub const fn is_valkey(self) -> bool {
+        matches!(self, Self::Valkey8 | Self::Valkey9)
+    }
+
+    /// Whether it has what came with this Redis, and with this Valkey if Valkey
+    /// took it up on its own.
+    const fn has(self, redis: Self, valkey: Option<Self>) -> bool {
+        match (self.is_valkey(), valkey) {
+            (false, _) => self as u8 >= redis as u8,
+            (true, Some(valkey)) => self as u8 >= valkey as u8,
+            (true, None) => Self::V7_2 as u8 >= redis as u8,
+        }
+    }
+
+    /// An empty text is no number where the others have always taken it for 0.
+    pub(super) const fn nothing_is_no_number(self) -> bool {
+        matches!(self, Self::Valkey9)
+    }
+
+    /// Whether it has a command of this name (in lower case) among those that
+    /// are imitated at all.
+    #[inline]
+    pub(super) fn knows(self, name: &str) -> bool {
+        self != Self::V6_2 || SINCE_7_0.binary_search(&name).is_err()
+    }
 
     /// As `INFO` and `REDIS_VERSION` tell it.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
+            Self::V6_2 => "6.2.14",
             Self::V7_0 => "7.0.15",
-            Self::V7_2 => "7.2.5",
+            // Valkey calls itself so to whoever asks for a Redis.
+            Self::V7_2 => "7.2.6",
+            Self::Valkey8 | Self::Valkey9 => "7.2.4",
+            Self::V8_0 => "8.0.5",
             Self::V8_2 => "8.2.3",
         }
     }
 
-    /// The one that is nearest to a server which tells this version.
+    /// Which Valkey it is, if it is one.
+    #[must_use]
+    pub const fn valkey(self) -> Option<&'static str> {
+        match self {
+            Self::Valkey8 => Some("8.1.8"),
+            Self::Valkey9 => Some("9.1.2"),
+            _ => None,
+        }
+    }
+
+    /// The number of the Valkey that it is, for scripts.
+    pub(super) const fn valkey_number(self) -> Option<u32> {
+        match self {
+            Self::Valkey8 => Some(0x0008_0108),
+            Self::Valkey9 => Some(0x0009_0102),
+            _ => None,
+        }
+    }
+
+    /// As the command line has it: `7.2`, `valkey-9`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V6_2 => "6.2",
+            Self::V7_0 => "7.0",
+            Self::V7_2 => "7.2",
+            Self::V8_0 => "8.0",
+            Self::V8_2 => "8.2",
+            Self::Valkey8 => "valkey-8",
+            Self::Valkey9 => "valkey-9",
+        }
+    }
+
+    /// The one that is nearest to a server which calls itself so: `redis 7.0.15`,
+    /// `valkey 9.1.2`, or a number alone.
     #[must_use]
     pub fn nearest(text: &str) -> Self {
+        let valkey = text.starts_with("valkey ");
+        let text = text.split(' ').next_back().unwrap_or_default();
         let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
         let mut parts = text.split('.');
-        match (number(parts.next()), number(parts.next())) {
-            (Some(..=6), _) | (Some(7), Some(..=1)) => Self::V7_0,
-            (Some(8..), _) => Self::V8_2,
+        let (major, minor) = (number(parts.next()), number(parts.next()));
+        match (valkey, major, minor) {
+            (true, Some(9..), _) => Self::Valkey9,
+            (true, Some(8), _) => Self::Valkey8,
+            (_, Some(..=6), _) => Self::V6_2,
+            (_, Some(7), Some(..=1)) => Self::V7_0,
+            (_, Some(8), Some(..=1)) => Self::V8_0,
+            (_, Some(8..), _) => Self::V8_2,
             _ => Self::V7_2,
         }
     }
@@ -90,20 +196,47 @@ impl Version {
     /// Of the format in which it writes values.
     pub(super) const fn rdb(self) -> u16 {
         match self {
+            Self::V6_2 => 9,
             Self::V7_0 => 10,
-            Self::V7_2 => 11,
-            Self::V8_2 => 12,
+            Self::V7_2 | Self::Valkey8 => 11,
+            Self::V8_0 | Self::V8_2 => 12,
+            Self::Valkey9 => 80,
         }
     }
 
     pub(super) const fn number(self) -> u32 {
         match self {
+            Self::V6_2 => 0x0006_020e,
             Self::V7_0 => 0x0007_000f,
-            Self::V7_2 => 0x0007_0205,
+            Self::V7_2 => 0x0007_0206,
+            Self::V8_0 => 0x0008_0005,
             Self::V8_2 => 0x0008_0203,
+            Self::Valkey8 | Self::Valkey9 => 0x0007_0204,
         }
     }
 }
+
+/// In the order of names.
+const SINCE_7_0: [&str; 18] = [
+    "blmpop",
+    "bzmpop",
+    "eval_ro",
+    "evalsha_ro",
+    "expiretime",
+    "fcall",
+    "fcall_ro",
+    "function",
+    "lcs",
+    "lmpop",
+    "pexpiretime",
+    "sintercard",
+    "sort_ro",
+    "spublish",
+    "ssubscribe",
+    "sunsubscribe",
+    "zintercard",
+    "zmpop",
+];
 
 #[cfg(test)]
 mod tests {
@@ -112,11 +245,16 @@ mod tests {
     #[test]
     fn the_nearest_is_found() {
         for version in Version::ALL {
-            assert_eq!(Version::nearest(version.text()), version);
+            let told = match version.valkey() {
+                Some(number) => format!("valkey {number}"),
+                None => format!("redis {}", version.text()),
+            };
+            assert_eq!(Version::nearest(&told), version);
         }
-        assert_eq!(Version::nearest("6.2.14"), Version::V7_0);
+        assert_eq!(Version::nearest("6.0.9"), Version::V6_2);
         assert_eq!(Version::nearest("7.4.0"), Version::V7_2);
-        assert_eq!(Version::nearest("8.0.1"), Version::V8_2);
+        assert_eq!(Version::nearest("valkey 7.2.7"), Version::V7_2);
+        assert_eq!(Version::nearest("8.6.1"), Version::V8_2);
         assert_eq!(Version::nearest("nonsense"), Version::V7_2);
     }
 
@@ -125,5 +263,13 @@ mod tests {
         assert!(!Version::V7_0.rank_with_score());
         assert!(Version::V8_2.rank_with_score());
         assert!(!Version::V7_2.reads_last());
+        assert!(!Version::V6_2.knows("lmpop") && Version::V7_0.knows("lmpop"));
+    }
+
+    #[test]
+    fn valkey_has_what_it_began_with_and_what_it_took_up() {
+        assert!(Version::Valkey8.rank_with_score());
+        assert!(!Version::Valkey9.names_crossing());
+        assert!(SINCE_7_0.is_sorted());
     }
 }

@@ -15,6 +15,7 @@ use std::hash::{Hash, Hasher};
 
 use sluice_core::redis::{Bytes, Command, Reply};
 
+use super::busy::Busy;
 use super::keyspace::Keyspace;
 use super::lua::Engine;
 use super::value::Value;
@@ -35,6 +36,11 @@ pub(super) enum Wants {
     Group,
     /// No key, but that a replica has what its connection wrote.
     Replica,
+    /// No key: its script does not end, and has to be killed.
+    Kill {
+        /// It has called a command that writes.
+        wrote: bool,
+    },
 }
 
 impl Wants {
@@ -44,7 +50,9 @@ impl Wants {
             | (Self::ZSet, Some(Value::ZSet(_)))
             | (Self::Stream, Some(Value::Stream(_)))
             | (Self::Group, _) => true,
-            (Self::List | Self::ZSet | Self::Stream | Self::Replica, _) => false,
+            (Self::List | Self::ZSet | Self::Stream | Self::Replica | Self::Kill { .. }, _) => {
+                false
+            }
         }
     }
 }
@@ -187,6 +195,9 @@ impl Server {
                     (park.timeout_us > 0).then(|| now_us.saturating_add(park.timeout_us));
                 let number = self.state.waiting.next;
                 self.state.waiting.next += 1;
+                if let Wants::Kill { wrote } = park.wants {
+                    self.state.busy = Some(Busy::new(session, command, wrote, now_us));
+                }
                 let waiter = Waiter {
                     session,
                     db,
@@ -260,6 +271,14 @@ impl Server {
         {
             self.state.take_waiter(number);
             self.state.waiting.done.push_back((session, Reply::Int(1)));
+        }
+    }
+
+    /// The script of a session is killed: it is told, if it is still there.
+    pub(super) fn end_endless(&mut self, session: SessionId) {
+        let number = self.state.waiting.of(session);
+        if let Some(waiter) = number.and_then(|number| self.state.take_waiter(number)) {
+            self.state.waiting.done.push_back((session, waiter.late));
         }
     }
 

@@ -1,12 +1,53 @@
 //! Commands with placeholders, and what stands for them: values that sit on the
 //! edges (empty, huge, negative, not a number, not text, of the wrong type).
 
-const TEMPLATES: &str = include_str!("templates.txt");
+use std::sync::OnceLock;
 
-/// All templates.
+use sha1::{Digest as _, Sha1};
+
+const TEMPLATES: &str = include_str!("templates.txt");
+const SCRIPTS: &str = include_str!("scripts.txt");
+const LIBRARIES: &str = include_str!("libraries.txt");
+
+/// All templates; one that begins with `*n ` so often.
+///
+/// # Panics
+/// If a line, which are ours, is not well formed.
 #[must_use]
 pub fn templates() -> Vec<&'static str> {
-    lines(TEMPLATES).map(|(_, line)| line).collect()
+    let weighed = lines(TEMPLATES).flat_map(|(_, line)| {
+        let weight = line.strip_prefix('*').map(|rest| {
+            let (weight, template) = rest.split_once(' ').expect("a template");
+            (template, weight.parse().expect("a weight"))
+        });
+        let (template, weight) = weight.unwrap_or((line, 1));
+        std::iter::repeat_n(template, weight)
+    });
+    weighed.collect()
+}
+
+/// The scripts that templates call, escaped as in a line.
+pub(super) fn scripts() -> &'static [&'static str] {
+    static ALL: OnceLock<Vec<&'static str>> = OnceLock::new();
+    ALL.get_or_init(|| lines(SCRIPTS).map(|(_, line)| line).collect())
+}
+
+/// The digests of those in which this occurs.
+pub(super) fn digests_with(part: &str) -> Vec<Vec<u8>> {
+    let found = scripts().iter().filter(|script| script.contains(part));
+    found.map(|script| digest(script)).collect()
+}
+
+fn digest(script: &str) -> Vec<u8> {
+    let digest = Sha1::digest(unescape(script));
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.into_bytes()
+}
+
+/// The libraries of functions that templates load, escaped as in a line.
+fn libraries() -> &'static [&'static str] {
+    static ALL: OnceLock<Vec<&'static str>> = OnceLock::new();
+    ALL.get_or_init(|| lines(LIBRARIES).map(|(_, line)| line).collect())
 }
 
 /// The words of a line: a quoted word may hold spaces, and `~NN` is a byte.
@@ -28,7 +69,7 @@ pub fn words(line: &str) -> Vec<Vec<u8>> {
     out
 }
 
-fn unescape(word: &str) -> Vec<u8> {
+pub(super) fn unescape(word: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut bytes = word.bytes();
     while let Some(byte) = bytes.next() {
@@ -114,6 +155,9 @@ fn pool(placeholder: &str) -> &'static [&'static str] {
         "E" => &["alice", "bob"],
         "T" => &["4102444800", "1", "-5", "x", "4102444800000"],
         "A" => &["4102444800000", "4102444801000", "1", "x"],
+        "S" => scripts(),
+        "U" => libraries(),
+        "P" => &["@@fa", "@@fb", "@@FA", "@@fc", "@@fd", "@@fe", "nosuch"],
         other => panic!("no pool for placeholder {other}"),
     }
 }
@@ -125,17 +169,34 @@ fn pool(placeholder: &str) -> &'static [&'static str] {
 #[must_use]
 pub fn fill(template: &str, picks: &[usize]) -> Vec<Vec<u8>> {
     let mut picks = picks.iter().cycle();
-    let word = |word: &str| {
+    let mut pick = |pool: &'static [&'static str]| pool[picks.next().expect("cycles") % pool.len()];
+    let word = |word: Vec<u8>| {
         let placeholder = word
-            .strip_prefix('{')
-            .and_then(|word| word.strip_suffix('}'));
-        unescape(match placeholder {
-            Some(placeholder) => {
-                let pool = pool(placeholder);
-                pool[picks.next().expect("cycles") % pool.len()]
-            }
+            .strip_prefix(b"{")
+            .and_then(|word| word.strip_suffix(b"}"))
+            .and_then(|word| std::str::from_utf8(word).ok());
+        match placeholder {
+            // The digest of a script.
+            Some("H") => digest(pick(scripts())),
+            Some(placeholder) => unescape(pick(pool(placeholder))),
             None => word,
-        })
+        }
     };
-    template.split(' ').map(word).collect()
+    words(template).into_iter().map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_filled() {
+        for template in templates() {
+            for pick in 0..1000 {
+                let words = fill(template, &[pick; 8]);
+                let name = &words[0];
+                assert!(name.iter().all(u8::is_ascii_uppercase) || name.contains(&b'_'));
+            }
+        }
+    }
 }

@@ -240,11 +240,28 @@ impl Connection {
     /// # Errors
     /// As [`Connection::call`].
     pub fn send(&mut self, command: &Command) -> Result<(), Error> {
-        let mut bytes = format!("*{}\r\n", command.args.len()).into_bytes();
-        for arg in &command.args {
-            bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            bytes.extend_from_slice(arg);
+        self.send_all(std::slice::from_ref(command))
+    }
+
+    /// Sends commands at once, without waiting. What is sent before it is
+    /// received should fit the buffers of the sockets: some hundred kilobytes.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub fn send_all(&mut self, commands: &[Command]) -> Result<(), Error> {
+        let mut bytes = Vec::with_capacity(64 * commands.len());
+        let head = |bytes: &mut Vec<u8>, kind: u8, len: usize| {
+            bytes.push(kind);
+            bytes.extend_from_slice(len.to_string().as_bytes());
             bytes.extend_from_slice(b"\r\n");
+        };
+        for command in commands {
+            head(&mut bytes, b'*', command.args.len());
+            for arg in &command.args {
+                head(&mut bytes, b'$', arg.len());
+                bytes.extend_from_slice(arg);
+                bytes.extend_from_slice(b"\r\n");
+            }
         }
         self.stream.write_all(&bytes).map_err(|e| self.broken(e))
     }

@@ -6,90 +6,7 @@
 //! it is.
 
 use sluice_core::redis::{Command, Reply};
-
-/// What a reply to a command is, beyond its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// What it looks like.
-    Plain,
-    /// An array, also when there is nothing.
-    NullArray,
-    /// Text for people.
-    Text,
-    /// Names and values.
-    Map,
-    /// Maps in an array, or an array of what they hold.
-    Maps,
-    /// Names and values, some of which are maps themselves.
-    DeepMap,
-    /// Members without order.
-    Set,
-    /// A floating-point number.
-    Double,
-    /// An array of them.
-    Doubles,
-    /// Names and values, in pairs.
-    Pairs,
-    /// Members and scores, in pairs.
-    Scored,
-    /// A score at the end.
-    LastDouble,
-    /// A key with members and scores, in pairs already.
-    KeyScored,
-    /// Keys with entries.
-    Streams,
-    /// A message that was not asked for, or its like.
-    Push,
-}
-
-impl Shape {
-    /// Of the reply to this command.
-    #[must_use]
-    pub fn of(command: &Command) -> Self {
-        let args = &command.args;
-        let has = |word: &str| {
-            let rest = args.iter().skip(1);
-            let mut rest = rest.map(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-            rest.any(|found| found)
-        };
-        let sub = |word: &str| {
-            let first = args.get(1);
-            first.is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        match &*command.name().to_ascii_lowercase() {
-            b"hgetall" | b"hello" => Self::Map,
-            b"config" if sub("get") => Self::Map,
-            b"lcs" if has("idx") => Self::Map,
-            b"xinfo" if sub("stream") => Self::DeepMap,
-            b"xinfo" if sub("groups") || sub("consumers") => Self::Maps,
-            b"function" if sub("list") => Self::Maps,
-            b"function" if sub("stats") => Self::DeepMap,
-            b"smembers" | b"sinter" | b"sunion" | b"sdiff" => Self::Set,
-            b"spop" if args.len() == 3 => Self::Set,
-            b"zscore" | b"zincrby" => Self::Double,
-            b"zadd" if has("incr") => Self::Double,
-            b"zmscore" => Self::Doubles,
-            b"hrandfield" if args.len() == 4 => Self::Pairs,
-            b"zrange" | b"zrevrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zunion"
-            | b"zinter" | b"zdiff" | b"zrandmember"
-                if has("withscores") =>
-            {
-                Self::Scored
-            }
-            b"zpopmin" | b"zpopmax" if args.len() == 3 => Self::Scored,
-            b"zpopmin" | b"zpopmax" | b"bzpopmin" | b"bzpopmax" => Self::LastDouble,
-            b"zrank" | b"zrevrank" if args.len() == 4 => Self::LastDouble,
-            b"zmpop" | b"bzmpop" => Self::KeyScored,
-            b"xread" | b"xreadgroup" => Self::Streams,
-            b"exec" | b"lmpop" | b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush"
-            | b"xrange" | b"xrevrange" => Self::NullArray,
-            b"lpop" | b"rpop" if args.len() == 3 => Self::NullArray,
-            b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" => Self::Push,
-            b"info" => Self::Text,
-            _ => Self::Plain,
-        }
-    }
-}
+pub use sluice_sim::redis::Shape;
 
 /// Which version of the protocol a client has asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +56,9 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, shape: Shape, protocol: Protocol)
 pub fn write_all(out: &mut Vec<u8>, replies: &[Reply], queued: &[Command], protocol: Protocol) {
     head(out, b'*', replies.len());
     for (at, reply) in replies.iter().enumerate() {
-        let shape = queued.get(at).map_or(Shape::Plain, Shape::of);
+        let shape = queued
+            .get(at)
+            .map_or(Shape::Plain, |one| Shape::of(&one.args));
         write(out, reply, shape, protocol);
     }
 }
@@ -153,16 +72,7 @@ fn aggregate(out: &mut Vec<u8>, items: &[Reply], shape: Shape) {
             head(out, b'%', items.len() / 2);
             for pair in items.chunks_exact(2) {
                 plain(out, &pair[0]);
-                let deep = matches!(
-                    pair[0].as_bytes(),
-                    Some(b"groups" | b"consumers" | b"engines")
-                );
-                let inner = if deep && shape == Shape::DeepMap {
-                    Shape::Maps
-                } else {
-                    Shape::Plain
-                };
-                write(out, &pair[1], inner, RESP3);
+                write(out, &pair[1], shape.within(&pair[0]), RESP3);
             }
         }
         Shape::Streams => {
@@ -261,7 +171,7 @@ mod tests {
             .iter()
             .fold(Command::new(command[0]), |c, word| c.arg(word));
         let mut out = Vec::new();
-        write(&mut out, reply, Shape::of(&command), protocol);
+        write(&mut out, reply, Shape::of(&command.args), protocol);
         String::from_utf8(out).unwrap().replace("\r\n", " ")
     }
 

@@ -136,6 +136,9 @@ pub(super) fn hincrbyfloat(state: &mut State, args: &[Arg]) -> Out {
     };
     let hash = state.db.read::<Hash>(&args[1])?;
     let old = match hash.and_then(|hash| hash.get(&args[2])) {
+        Some(text) if number::parse_f64(text).is_some_and(f64::is_infinite) => {
+            return Err(Fail::fixed("ERR increment would produce NaN or Infinity"));
+        }
         Some(text) => Extended::parse(text).ok_or(Fail::fixed("ERR hash value is not a float"))?,
         None => Extended::ZERO,
     };

@@ -11,9 +11,11 @@ mod blocking;
 mod client;
 mod cluster;
 mod config;
+pub(super) mod containers;
 mod databases;
 mod describe;
 mod dump;
+mod functions;
 mod geo;
 mod hashes;
 mod keys;
@@ -128,6 +130,7 @@ impl Fail {
 
     /// A subcommand that does not exist.
     pub(super) fn subcommand(word: &Arg, command: &str) -> Self {
+        let word = until_zero(word);
         let shown = &word[..word.len().min(128)];
         let tail = format!("'. Try {command} HELP.");
         Self::new([b"ERR unknown subcommand '", shown, tail.as_bytes()].concat())
@@ -136,6 +139,12 @@ impl Fail {
     pub(super) fn reply(&self) -> Reply {
         Reply::Error(Bytes::from(&*self.0))
     }
+}
+
+/// What C prints of a text: it ends at the first zero.
+pub(super) fn until_zero(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| *byte == 0);
+    &text[..end.unwrap_or(text.len())]
 }
 
 pub(super) type Out = Result<Reply, Fail>;

@@ -4,13 +4,20 @@ use std::rc::Rc;
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::shebang::Script;
+use super::shebang::{self, Script};
 use super::{Arg, Fail, Out};
 use crate::redis::cluster::Reach;
-use crate::redis::lua::{Engine, Job, sha1_hex};
+use crate::redis::functions::Flags;
+use crate::redis::lua::{self, Engine, Job, sha1_hex};
 use crate::redis::{Server, SessionId, Sha};
 
-const NO_SCRIPT: Fail = Fail::fixed("NOSCRIPT No matching script. Please use EVAL.");
+fn no_script(server: &Server) -> Fail {
+    if server.state.version.is_valkey() {
+        Fail::fixed("NOSCRIPT No matching script.")
+    } else {
+        Fail::fixed("NOSCRIPT No matching script. Please use EVAL.")
+    }
+}
 
 pub(super) fn eval(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
     source(server, engine, args, false)
@@ -30,8 +37,14 @@ pub(super) fn evalsha_ro(server: &mut Server, engine: &Engine, _: SessionId, arg
 
 /// Splits `numkeys key … arg …`.
 fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), Fail> {
-    let count = args[2].int()?;
-    let rest = &args[3..];
+    split_keys(args[2].int()?, &args[3..])
+}
+
+/// So many of these are keys.
+pub(super) fn split_keys<'a, 'b>(
+    count: i64,
+    rest: &'a [Arg<'b>],
+) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), Fail> {
     if count > rest.len() as i64 {
         return Err(Fail::fixed(
             "ERR Number of keys can't be greater than number of args",
@@ -43,52 +56,72 @@ fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), 
 }
 
 fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
-    let (keys, argv) = split(args)?;
+    let parts = split(args)?;
     let sha = sha1_hex(&args[1]);
-    let told = Script::read(&args[1])?;
+    let told = Script::read(&args[1], server.state.version.shebangs())?;
     let script = engine.compile(&sha, told.body)?;
     remember(server, sha, &args[1]);
-    let short = server.state.limits.short;
-    let read_only = told.read_only(read_only, short)?;
-    let job = Job {
+    run(
+        server,
+        engine,
         sha,
-        keys,
-        argv,
+        (told.declared, told.flags),
+        script,
+        parts,
         read_only,
-        may_grow: !short || told.allow_oom,
-        reach: reach(server, &told, keys)?,
-    };
-    engine.run(&mut server.state, script, &job)
+    )
 }
 
 fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
-    let (keys, argv) = split(args)?;
-    let sha = sha_of(&args[1]).ok_or(NO_SCRIPT)?;
-    let source = server.state.scripts.get(&sha).ok_or(NO_SCRIPT)?;
-    let told = Script::read(source)?;
+    let parts = split(args)?;
+    let sha = sha_of(&args[1]).ok_or_else(|| no_script(server))?;
+    let source = server.state.scripts.get(&sha);
+    let source = source.ok_or_else(|| no_script(server))?;
+    let told = Script::read(source, server.state.version.shebangs())?;
     let script = engine.compile(&sha, told.body)?;
+    let about = (told.declared, told.flags);
+    run(server, engine, sha, about, script, parts, read_only)
+}
+
+/// `about`: whether it has a first line, and what that says.
+fn run(
+    server: &mut Server,
+    engine: &Engine,
+    sha: Sha,
+    about: (bool, Flags),
+    script: lua::Script,
+    (keys, argv): (&[Arg], &[Arg]),
+    called_read_only: bool,
+) -> Out {
+    let (declared, flags) = about;
     let short = server.state.limits.short;
-    let read_only = told.read_only(read_only, short)?;
     let job = Job {
         sha,
+        function: None,
         keys,
         argv,
-        read_only,
-        may_grow: !short || told.allow_oom,
-        reach: reach(server, &told, keys)?,
+        read_only: shebang::read_only(declared.then_some(flags), called_read_only, short)?,
+        may_grow: !short || flags.has(Flags::ALLOW_OOM),
+        reach: reach(server, flags, declared, keys)?,
     };
     engine.run(&mut server.state, script, &job)
 }
 
-/// Where a script runs.
-fn reach(server: &Server, told: &Script, keys: &[Arg]) -> Result<Reach, Fail> {
+/// Where a script runs; `declared`: it has flags at all.
+pub(super) fn reach(
+    server: &Server,
+    flags: Flags,
+    declared: bool,
+    keys: &[Arg],
+) -> Result<Reach, Fail> {
     let nodes = server.state.nodes;
-    if nodes > 0 && told.no_cluster {
+    if nodes > 0 && flags.has(Flags::NO_CLUSTER) {
         return Err(Fail::fixed(
             "ERR Can not run script on cluster, 'no-cluster' flag is set.",
         ));
     }
-    Ok(Reach::new(nodes, keys, told.declared && !told.crosses))
+    let crosses = flags.has(Flags::CROSSES);
+    Ok(Reach::new(nodes, keys, declared && !crosses))
 }
 
 fn sha_of(text: &[u8]) -> Option<Sha> {
@@ -107,7 +140,8 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
     let word = &args[1];
     if word.is("LOAD") && args.len() == 3 {
         let sha = sha1_hex(&args[2]);
-        engine.compile(&sha, Script::read(&args[2])?.body)?;
+        let told = Script::read(&args[2], server.state.version.shebangs())?;
+        engine.compile(&sha, told.body)?;
         remember(server, sha, &args[2]);
         return Ok(Reply::Bulk(Bytes::from(&sha[..])));
     }
@@ -134,7 +168,7 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
         return Ok(server.state.replies.ok());
     }
     if word.is("KILL") && args.len() == 2 {
-        return Err(Fail::fixed("NOTBUSY No scripts in execution right now."));
+        return server.kill_script(true);
     }
     for (name, arity) in [("load", 3), ("exists", 3), ("kill", 2)] {
         if word.is(name) && args.len() != arity {
@@ -142,4 +176,20 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
         }
     }
     Err(Fail::subcommand(word, "SCRIPT"))
+}
+
+/// `SHUTDOWN`: the process ends, and whoever looks after it starts it again,
+/// without data, for nothing is kept on disk here. A real server answers
+/// nothing; here there is no other way to say that it is done.
+pub(super) fn shutdown(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    const WORDS: [&str; 5] = ["NOSAVE", "SAVE", "NOW", "FORCE", "ABORT"];
+    let known = |arg: &Arg| WORDS.iter().any(|word| arg.is(word));
+    if args.len() > 4 || !args[1..].iter().all(known) {
+        return Err(Fail::SYNTAX);
+    }
+    if args[1..].iter().any(|arg| arg.is("ABORT")) {
+        return Err(Fail::fixed("ERR No shutdown in progress."));
+    }
+    server.restart(false);
+    Ok(server.state.replies.ok())
 }

@@ -2,17 +2,8 @@
 //! `#!lua flags=no-writes,allow-oom`.
 
 use super::{Arg, Fail};
+use crate::redis::functions::Flags;
 use crate::redis::memory::OUT_OF_MEMORY;
-
-/// What scripts may say of themselves. Only "allow-stale" makes no difference
-/// here: there is no replica.
-const FLAGS: [&[u8]; 5] = [
-    b"no-writes",
-    b"allow-oom",
-    b"allow-stale",
-    b"no-cluster",
-    b"allow-cross-slot-keys",
-];
 
 /// What a script's first line said.
 #[derive(Clone, Copy)]
@@ -22,27 +13,18 @@ pub(super) struct Script<'a> {
     pub(super) body: &'a [u8],
     /// It has such a line.
     pub(super) declared: bool,
-    /// It promises to change nothing.
-    pub(super) no_writes: bool,
-    /// It may write though memory is short.
-    pub(super) allow_oom: bool,
-    /// It may use keys of several slots.
-    pub(super) crosses: bool,
-    /// It refuses to run in a cluster.
-    pub(super) no_cluster: bool,
+    pub(super) flags: Flags,
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn read(text: &'a [u8]) -> Result<Self, Fail> {
+    /// `shebangs`: the server knows such lines; to others they are Lua.
+    pub(super) fn read(text: &'a [u8], shebangs: bool) -> Result<Self, Fail> {
         let mut script = Self {
             body: text,
             declared: false,
-            no_writes: false,
-            allow_oom: false,
-            crosses: false,
-            no_cluster: false,
+            flags: Flags::default(),
         };
-        if !text.starts_with(b"#!") {
+        if !shebangs || !text.starts_with(b"#!") {
             return Ok(script);
         }
         let end = text.iter().position(|byte| *byte == b'\n');
@@ -62,31 +44,31 @@ impl<'a> Script<'a> {
                 .split(|byte| *byte == b',')
                 .filter(|_| !flags.is_empty())
             {
-                if !FLAGS.contains(&flag) {
+                if !script.flags.add(flag, false) {
                     return Err(refused("Unexpected flag in script shebang: ", flag));
                 }
-                script.no_writes |= flag == FLAGS[0];
-                script.allow_oom |= flag == FLAGS[1];
-                script.no_cluster |= flag == FLAGS[3];
-                script.crosses |= flag == FLAGS[4];
             }
         }
         Ok(script)
     }
+}
 
-    /// Whether it is to change nothing, called by the name that it was; `short`:
-    /// there is no memory for one that would.
-    pub(super) fn read_only(&self, called_so: bool, short: bool) -> Result<bool, Fail> {
-        if short && self.declared && !self.no_writes && !self.allow_oom {
-            return Err(OUT_OF_MEMORY);
-        }
-        if self.declared && called_so && !self.no_writes {
-            return Err(Fail::fixed(
-                "ERR Can not execute a script with write flag using *_ro command.",
-            ));
-        }
-        Ok(called_so || self.no_writes)
+/// Whether what has these flags, if it has any, is to change nothing, called by
+/// the name that it was; `short`: there is no memory for one that would.
+pub(super) fn read_only(flags: Option<Flags>, called_so: bool, short: bool) -> Result<bool, Fail> {
+    let Some(flags) = flags else {
+        return Ok(called_so);
+    };
+    let no_writes = flags.has(Flags::NO_WRITES);
+    if short && !no_writes && !flags.has(Flags::ALLOW_OOM) {
+        return Err(OUT_OF_MEMORY);
     }
+    if called_so && !no_writes {
+        return Err(Fail::fixed(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
+    }
+    Ok(called_so || no_writes)
 }
 
 fn refused(text: &str, what: &[u8]) -> Fail {

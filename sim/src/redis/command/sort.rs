@@ -6,7 +6,7 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, bulk, int};
 use crate::redis::value::{Hash, List, Typed as _, Value};
-use crate::redis::{State, cluster, number};
+use crate::redis::{State, Version, cluster, number};
 
 struct Options<'a> {
     by: Option<Arg<'a>>,
@@ -106,9 +106,9 @@ fn c_string(text: &[u8]) -> &[u8] {
 }
 
 /// `strtod`, to which nothing is 0.
-fn number(text: &[u8]) -> Result<f64, Fail> {
+fn number(text: &[u8], version: Version) -> Result<f64, Fail> {
     let text = c_string(text).trim_ascii_start();
-    if text.is_empty() {
+    if text.is_empty() && !version.nothing_is_no_number() {
         return Ok(0.0);
     }
     number::parse_f64(text).ok_or(Fail::fixed(
@@ -124,7 +124,7 @@ fn rows(state: &mut State, items: Vec<Bytes>, options: &Options) -> Result<Vec<R
             None => Some(item.clone()),
         };
         let score = match &by {
-            Some(text) if !options.alpha => number(text)?,
+            Some(text) if !options.alpha => number(text, state.version)?,
             _ => 0.0,
         };
         rows.push(Row {

@@ -6,6 +6,7 @@ use super::keys::expiry_ms;
 use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
 use crate::redis::extended::Extended;
+use crate::redis::number;
 use crate::redis::value::Value;
 
 /// Redis's limit for one string.
@@ -213,15 +214,21 @@ fn add(state: &mut State, key: &Arg, by: i64) -> Out {
 }
 
 pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
-    let old = match state.db.read_str(&args[1])? {
-        Some(text) => Extended::parse(text).ok_or(Fail::NOT_A_FLOAT)?,
-        None => Extended::ZERO,
+    // An infinity is a number, with which no sum is.
+    let infinite = |text: &[u8]| number::parse_f64(text).is_some_and(f64::is_infinite);
+    let (old, mut endless) = match state.db.read_str(&args[1])? {
+        Some(text) if infinite(text) => (Extended::ZERO, true),
+        Some(text) => (Extended::parse(text).ok_or(Fail::NOT_A_FLOAT)?, false),
+        None => (Extended::ZERO, false),
     };
-    let infinite = crate::redis::number::parse_f64(&args[2]).is_some_and(f64::is_infinite);
-    if infinite {
+    let by = match infinite(&args[2]) {
+        true => Extended::ZERO,
+        false => Extended::parse(&args[2]).ok_or(Fail::NOT_A_FLOAT)?,
+    };
+    endless |= infinite(&args[2]);
+    if endless {
         return Err(Fail::fixed("ERR increment would produce NaN or Infinity"));
     }
-    let by = Extended::parse(&args[2]).ok_or(Fail::NOT_A_FLOAT)?;
     let new = old
         .plus(by)
         .ok_or(Fail::fixed("ERR increment would produce NaN or Infinity"))?;

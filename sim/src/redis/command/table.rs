@@ -6,9 +6,9 @@ use sluice_core::redis::Reply;
 
 use super::super::{Server, SessionId, State, lua::Engine, number};
 use super::{
-    Arg, Out, bitfield, bits, blocking, client, cluster, config, databases, describe, dump, geo,
-    hashes, keys, lcs, lists, memory, object, pubsub, scripts, server, sets, sort, streams,
-    strings, transactions, zranges, zsetops, zsets,
+    Arg, Out, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
+    functions, geo, hashes, keys, lcs, lists, memory, object, pubsub, scripts, server, sets, sort,
+    streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -298,8 +298,11 @@ const TABLE: &[Spec] = table! {
     Data "expire" -3 w ONE keys::expire;
     Data "expireat" -3 w ONE keys::expireat;
     Data "expiretime" 2 r ONE keys::expiretime;
+    Session "fcall" -3 r NO functions::fcall;
+    Session "fcall_ro" -3 r NO functions::fcall_ro;
     Data "flushall" -1 w NO databases::flushall;
     Data "flushdb" -1 w NO databases::flushdb;
+    Session "function" -2 w NO functions::function;
     Data "geoadd" -5 g ONE geo::geoadd;
     Data "geodist" -4 r ONE geo::geodist;
     Data "geohash" -2 r ONE geo::geohash;
@@ -393,6 +396,7 @@ const TABLE: &[Spec] = table! {
     Data "setex" 4 g ONE strings::setex;
     Data "setnx" 3 g ONE strings::setnx;
     Data "setrange" 4 g ONE strings::setrange;
+    Session "shutdown" -1 w NO scripts::shutdown;
     Data "sinter" -2 r ALL sets::sinter;
     Data "sintercard" -3 r COUNTED sets::sintercard;
     Data "sinterstore" -3 g ALL sets::sinterstore;

@@ -25,7 +25,7 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
     };
     let bits = |keys: &mut dyn Iterator<Item = &Bytes>| keys.fold(0, |all, key| all | key_bit(key));
     match (spec.name, spec.keys) {
-        ("eval" | "evalsha" | "eval_ro" | "evalsha_ro", _) => {
+        ("eval" | "evalsha" | "eval_ro" | "evalsha_ro" | "fcall" | "fcall_ro", _) => {
             let count = Arg::Shared(&args[2]).int().unwrap_or(0);
             let count = usize::try_from(count).unwrap_or(0);
             let keys = || args[3..].iter().take(count);

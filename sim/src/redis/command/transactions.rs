@@ -4,7 +4,7 @@ use sluice_core::redis::Reply;
 
 use super::{Arg, Fail, Out};
 use crate::redis::lua::Engine;
-use crate::redis::{Server, SessionId};
+use crate::redis::{Server, SessionId, Version};
 
 impl Server {
     /// Changes what is remembered of a session, and forgets what is plain.
@@ -21,6 +21,20 @@ impl Server {
         out
     }
 
+    /// The error for a command that has no place in a transaction. To Valkey it
+    /// is one like any other, and there is nothing left to execute.
+    fn not_inside(&mut self, id: SessionId, name: &str, text: &'static str) -> Fail {
+        let fail = match self.state.version {
+            Version::Valkey8 => Fail::fixed("ERR Command not allowed inside a transaction"),
+            Version::Valkey9 => Fail::new(format!(
+                "ERR Command '{name}' not allowed inside a transaction"
+            )),
+            _ => return Fail::fixed(text),
+        };
+        self.edit_session(id, |session| session.broken = true);
+        fail
+    }
+
     fn in_transaction(&self, id: SessionId) -> bool {
         let session = self.state.sessions.get(&id);
         session.is_some_and(|session| session.queue.is_some())
@@ -29,7 +43,7 @@ impl Server {
 
 pub(super) fn multi(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
     if server.in_transaction(id) {
-        return Err(Fail::fixed("ERR MULTI calls can not be nested"));
+        return Err(server.not_inside(id, "multi", "ERR MULTI calls can not be nested"));
     }
     server.edit_session(id, |session| session.queue = Some(Vec::new()));
     Ok(server.state.replies.ok())
@@ -82,7 +96,8 @@ pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg
 
 pub(super) fn watch(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
     if server.in_transaction(id) {
-        return Err(Fail::fixed("ERR WATCH inside MULTI is not allowed"));
+        let text = "ERR WATCH inside MULTI is not allowed";
+        return Err(server.not_inside(id, "watch", text));
     }
     for key in &args[1..] {
         server.state.db.watch(key, id);

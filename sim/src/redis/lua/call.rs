@@ -1,65 +1,86 @@
 //! `redis.*`: the bridge from a script to the server that runs it.
 
-use mlua::{Function, Lua, MultiValue, Table, Value, Variadic};
+use std::collections::BTreeMap;
+
+use mlua::{Function, Lua, Table, Value};
 use sluice_core::redis::{Bytes, Reply};
 
-use super::error::{self, Raised};
+use super::error;
 use super::random::Random;
 use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
-use super::{Job, convert, sha1_hex};
+use super::{Job, api, convert, register, texts};
 use crate::redis::cluster::Reach;
+use crate::redis::command::containers::{self, Refused};
 use crate::redis::command::{self, Arg, Fail, Run, Spec};
+use crate::redis::functions;
 use crate::redis::memory::OUT_OF_MEMORY;
-use crate::redis::{MAX_FINDINGS, Sha, State, Undeclared, Version, number};
+use crate::redis::shape::Shape;
+use crate::redis::waiting::{Park, Wants};
+use crate::redis::{MAX_FINDINGS, State, Undeclared, Version, number, older};
 
 /// The script that is running, and the server it was lent.
 pub(super) struct Running {
-    state: Box<State>,
-    sha: Option<Sha>,
+    pub(super) state: Box<State>,
+    /// The digest of the script, or the name of the function; empty: none runs.
+    name: Vec<u8>,
     keys: Vec<Bytes>,
     read_only: bool,
     /// There is memory, or it may go on, for it has written.
     may_grow: bool,
+    /// It has called a command that writes.
+    wrote: bool,
+    /// It has asked for replies of the third protocol.
+    pub(super) resp3: bool,
     reach: Reach,
     /// Objects that were turned into text, in order.
     names: u32,
     /// Instructions executed.
     spent: u32,
+    /// What the library that is being loaded has registered.
+    pub(super) loading: Option<BTreeMap<Bytes, functions::Function>>,
     /// The last reply, which is here so that nothing is owned while it is
     /// pushed; and what the other natives build.
     reply: Reply,
     pub(super) text: Vec<u8>,
     /// Turns errors of `mlua`'s into what scripts may see.
     pub(super) translate: Option<Kept>,
+    /// What the functions of the library do, by name.
+    pub(super) callbacks: Option<Kept>,
 }
 
 impl Default for Running {
     fn default() -> Self {
         Self {
             state: Box::default(),
-            sha: None,
+            name: Vec::new(),
             keys: Vec::new(),
             read_only: false,
             may_grow: true,
+            wrote: false,
+            resp3: false,
             reach: Reach::default(),
             names: 0,
             spent: 0,
+            loading: None,
             reply: Reply::Nil,
             text: Vec::new(),
             translate: None,
+            callbacks: None,
         }
     }
 }
 
 impl Running {
     pub(super) fn begin(&mut self, state: &mut Box<State>, job: &Job) {
-        assert!(self.sha.is_none(), "scripts do not nest");
+        assert!(self.name.is_empty(), "scripts do not nest");
         std::mem::swap(&mut self.state, state);
-        self.sha = Some(job.sha);
+        self.name.extend_from_slice(job.name());
         self.keys.clear();
         self.keys.extend(job.keys.iter().map(Arg::shared));
         self.read_only = job.read_only;
         self.may_grow = job.may_grow;
+        self.wrote = false;
+        self.resp3 = false;
         self.reach = job.reach;
         self.names = 0;
         self.spent = 0;
@@ -67,34 +88,63 @@ impl Running {
 
     pub(super) fn end(&mut self, state: &mut Box<State>) {
         std::mem::swap(&mut self.state, state);
-        self.sha = None;
+        self.name.clear();
+    }
+
+    /// What becomes of a script without end: it occupies the server until it is
+    /// killed.
+    pub(super) fn park(&self) -> Option<Park> {
+        self.is_endless().then(|| Park {
+            keys: Vec::new(),
+            wants: Wants::Kill { wrote: self.wrote },
+            timeout_us: 0,
+            command: None,
+        })
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.state.version
     }
 
     /// Counts instructions; whether they are too many.
     pub(super) fn tick(&mut self) -> bool {
         self.spent = self.spent.saturating_add(super::BUDGET_STEP as u32);
+        self.is_endless()
+    }
+
+    /// Whether it has executed more than any script should.
+    pub(super) fn is_endless(&self) -> bool {
         self.spent >= super::BUDGET
     }
 
     /// Executes one command of the script.
     fn call(&mut self, args: &[Arg]) -> Result<Reply, Fail> {
-        let Some(spec) = command::lookup(&args[0]) else {
-            return Err(Fail::fixed("ERR Unknown Redis command called from script"));
+        let version = self.state.version;
+        let misuse = |text: &str| Err(Fail::new(format!("ERR {text}")));
+        let spec = command::lookup(&args[0]).filter(|spec| version.knows(spec.name));
+        let Some(spec) = spec else {
+            return misuse(texts::unknown_command(version));
         };
-        if !spec.accepts(args.len()) {
-            return Err(Fail::fixed(
-                "ERR Wrong number of args calling Redis command from script",
-            ));
+        if !spec.accepts(args.len()) || older::too_many(version, spec.name, args) {
+            return misuse(texts::wrong_arity(version));
+        }
+        if version != Version::V6_2 {
+            match containers::check(spec, args) {
+                Ok(()) => {}
+                Err(Refused::Unknown(fail)) if version == Version::Valkey9 => return Err(fail),
+                Err(Refused::Unknown(_)) => return misuse(texts::unknown_command(version)),
+                Err(Refused::Arity(_)) => return misuse(texts::wrong_arity(version)),
+            }
         }
         let Run::Data(run) = spec.run else {
-            return Err(NOT_ALLOWED);
+            return misuse(texts::not_allowed(version));
         };
         if self.read_only && spec.write {
             return Err(Fail::fixed(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
         }
-        if let Some(refused) = refuse_to_wait(spec.name, args, self.state.version) {
+        if let Some(refused) = refuse_to_wait(spec.name, args, version) {
             return refused;
         }
         if spec.write {
@@ -102,23 +152,27 @@ impl Running {
                 return Err(OUT_OF_MEMORY);
             }
             self.may_grow = true;
+            self.wrote = true;
         }
-        self.reach.check(spec, args, self.state.version)?;
+        self.reach.check(spec, args, version)?;
         self.check_keys(spec, args);
-        Ok(self.state.run(None, spec, run, args))
+        let reply = match older::refused(version, spec.name, args) {
+            Some(fail) => fail.reply(),
+            None => self.state.run(None, spec, run, args),
+        };
+        Ok(older::reworded(version, reply, args))
     }
 
     /// Notes keys that were not declared.
     fn check_keys(&mut self, spec: &Spec, args: &[Arg]) {
-        let (declared, sha) = (&self.keys, &self.sha);
+        let (declared, name) = (&self.keys, &self.name);
         let known = &mut self.state.undeclared;
         spec.keys.each(args, |key| {
             if declared.iter().any(|declared| **declared == **key) {
                 return;
             }
-            let sha = sha.as_ref().map_or(&b""[..], |sha| &sha[..]);
             let finding = Undeclared {
-                script: String::from_utf8_lossy(sha).into(),
+                script: String::from_utf8_lossy(name).into(),
                 command: spec.name,
                 key: key.shared(),
             };
@@ -143,13 +197,12 @@ fn refuse_to_wait(name: &str, args: &[Arg], version: Version) -> Option<Result<R
         "blpop" | "brpop" | "blmove" | "brpoplpush" | "bzpopmin" | "bzpopmax" | "wait"
             if !version.waits_in_scripts() =>
         {
-            Some(Err(NOT_ALLOWED))
+            let text = texts::not_allowed(version);
+            Some(Err(Fail::new(format!("ERR {text}"))))
         }
         _ => None,
     }
 }
-
-const NOT_ALLOWED: Fail = Fail::fixed("ERR This Redis command is not allowed from script");
 
 /// All that the sandbox takes from here.
 pub(super) fn native(interpreter: &Interpreter<Running>, random: &Random) -> mlua::Result<Table> {
@@ -167,63 +220,96 @@ pub(super) fn native(interpreter: &Interpreter<Running>, random: &Random) -> mlu
     let redis = lua.create_table()?;
     redis.set("call", interpreter.function(call)?)?;
     redis.set("pcall", interpreter.function(pcall)?)?;
-    redis.set("error_reply", single_field(lua, "err")?)?;
-    redis.set("status_reply", single_field(lua, "ok")?)?;
-    redis.set("sha1hex", sha1hex(lua)?)?;
-    redis.set("log", log(lua)?)?;
-    redis.set("setresp", setresp(lua)?)?;
-    redis.set("set_repl", set_repl(lua)?)?;
-    redis.set("acl_check_cmd", acl_check_cmd(lua)?)?;
-    let version = Version::default();
-    redis.set("REDIS_VERSION", version.text())?;
-    redis.set("REDIS_VERSION_NUM", version.number())?;
+    api::fill(interpreter, &redis)?;
     native.set("redis", redis)?;
+    native.set("register", interpreter.function(register::register)?)?;
     Ok(native)
 }
 
 /// `redis.call`: raises what is wrong.
 fn call(stack: &mut Stack, running: &mut Running) -> Out {
-    let from_command = command(stack, running);
-    if let Reply::Error(text) = &running.reply {
-        push_error(stack, text, from_command);
-        return Err(Raise);
-    }
-    convert::push_reply(stack, &running.reply);
-    Ok(1)
+    answer(stack, running, true)
 }
 
 /// `redis.pcall`: returns what is wrong.
 fn pcall(stack: &mut Stack, running: &mut Running) -> Out {
-    let from_command = command(stack, running);
-    if let Reply::Error(text) = &running.reply {
-        push_error(stack, text, from_command);
-    } else {
-        convert::push_reply(stack, &running.reply);
-    }
-    Ok(1)
+    answer(stack, running, false)
 }
 
-/// Executes the command on the stack and leaves its reply; whether an error in
-/// it is the command's own, as opposed to a misuse of the bridge.
-fn command(stack: &Stack, running: &mut Running) -> bool {
+fn answer(stack: &mut Stack, running: &mut Running, raise: bool) -> Out {
+    let done = command(stack, running);
+    let Reply::Error(text) = &running.reply else {
+        if running.resp3 {
+            convert::push_typed(stack, &running.reply, done.shape);
+        } else {
+            convert::push_reply(stack, &running.reply);
+        }
+        return Ok(1);
+    };
+    if running.state.version.errors_are_tables() {
+        push_error(stack, text, done.from_command);
+    } else {
+        // The text alone is raised, and says where the bridge was misused.
+        running.text.clear();
+        let mut said = &text[..];
+        if !done.from_command {
+            running.text.extend_from_slice(caller(stack).as_bytes());
+            said = said.strip_prefix(b"ERR ").unwrap_or(said);
+        }
+        running.text.extend_from_slice(said);
+        if raise {
+            stack.push_bytes(&running.text);
+        } else {
+            push_error(stack, &running.text, false);
+        }
+    }
+    if raise { Err(Raise) } else { Ok(1) }
+}
+
+/// Where a function of ours was called from, as Redis 6.2 has it.
+pub(super) fn caller(stack: &Stack) -> String {
+    match stack.place(1) {
+        Some(Some(place)) => format!("{}: {}: ", place.source, place.line),
+        _ => "=[C]: -1: ".to_owned(),
+    }
+}
+
+/// What is known of a command that was executed.
+struct Done {
+    /// An error in it is the command's own, as opposed to a misuse of the bridge.
+    from_command: bool,
+    /// What the reply is, if that was asked.
+    shape: Shape,
+}
+
+/// Executes the command on the stack and leaves its reply.
+fn command(stack: &Stack, running: &mut Running) -> Done {
     let mut text = std::mem::take(&mut running.text);
     text.clear();
     let count = stack.top() as usize;
     let mut few = [Arg::Plain(&[]); 16];
-    let outcome = match few.get_mut(..count) {
-        Some(few) => {
-            read_args(stack, running.state.version, &mut text, few).and_then(|()| running.call(few))
-        }
+    let mut many = Vec::new();
+    let args = match few.get_mut(..count) {
+        Some(few) => few,
         None => {
-            let mut many = vec![Arg::Plain(&[]); count];
-            read_args(stack, running.state.version, &mut text, &mut many)
-                .and_then(|()| running.call(&many))
+            many.resize(count, Arg::Plain(&[]));
+            &mut many[..]
         }
+    };
+    let read = read_args(stack, running.state.version, &mut text, args);
+    let outcome = read.and_then(|()| running.call(args));
+    let shape = if running.resp3 && outcome.is_ok() {
+        Shape::of(args)
+    } else {
+        Shape::Plain
     };
     running.text = text;
     let from_command = outcome.is_ok();
     running.reply = outcome.unwrap_or_else(|fail| fail.reply());
-    from_command
+    Done {
+        from_command,
+        shape,
+    }
 }
 
 /// Reads the arguments where they lie; numbers are written out into `text`.
@@ -234,9 +320,8 @@ fn read_args<'a>(
     args: &mut [Arg<'a>],
 ) -> Result<(), Fail> {
     if args.is_empty() {
-        return Err(Fail::fixed(
-            "ERR Please specify at least one argument for this redis lib call",
-        ));
+        let text = texts::no_arguments(version);
+        return Err(Fail::new(format!("ERR {text}")));
     }
     let mut numbers = false;
     for (at, arg) in (1..).zip(args.iter_mut()) {
@@ -248,9 +333,8 @@ fn read_args<'a>(
                 text.push(b' ');
             }
             None => {
-                return Err(Fail::fixed(
-                    "ERR Lua redis lib command arguments must be strings or integers",
-                ));
+                let text = texts::wrong_arguments(version);
+                return Err(Fail::new(format!("ERR {text}")));
             }
         }
     }
@@ -266,7 +350,7 @@ fn read_args<'a>(
 }
 
 /// The table that Redis makes of an error.
-fn push_error(stack: &mut Stack, text: &[u8], from_command: bool) {
+pub(super) fn push_error(stack: &mut Stack, text: &[u8], from_command: bool) {
     stack.push_table(0, 2);
     let table = stack.top();
     stack.push_bytes(b"err");
@@ -302,9 +386,6 @@ fn translate(lua: &Lua) -> mlua::Result<Function> {
 
 /// Redis's handler of uncaught errors: a table with the error's text and place.
 pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
-    if stack.kind(1) == Kind::Mark {
-        return Ok(1);
-    }
     if stack.kind(1) == Kind::Userdata
         && let Some(translate) = running.translate
     {
@@ -313,7 +394,32 @@ pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
         stack.call(1);
         stack.replace(1);
     }
-    if stack.kind(1) != Kind::Table {
+    let version = running.state.version;
+    if stack.kind(1) == Kind::Mark {
+        running.text.clear();
+        running.text.extend_from_slice(b"ERR ");
+        running
+            .text
+            .extend_from_slice(texts::killed(version).as_bytes());
+        push_error(stack, &running.text, false);
+        stack.push_bytes(b"killed");
+        stack.push_bool(true);
+        stack.set_field(2);
+        stack.replace(1);
+    } else if stack.kind(1) == Kind::Table {
+        if !version.errors_are_tables() {
+            // Its handler knows texts alone, and fails itself.
+            let text = b"err_handler_def:9: attempt to concatenate local 'err' (a table value)";
+            push_error(stack, text, false);
+            stack.push_bytes(b"source");
+            stack.push_bytes(b"@err_handler_def");
+            stack.set_field(2);
+            stack.push_bytes(b"line");
+            stack.push_number(9.0);
+            stack.set_field(2);
+            return Ok(1);
+        }
+    } else {
         stack.stringify(1);
         running.text.clear();
         running.text.extend_from_slice(b"ERR ");
@@ -325,12 +431,9 @@ pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
         stack.replace(1);
     }
     running.text.clear();
-    let mut line = None;
     if let Some(place) = place(stack) {
         running.text.extend_from_slice(place.source.as_bytes());
-        line = Some(f64::from(place.line));
-    }
-    if let Some(line) = line {
+        let line = f64::from(place.line);
         stack.push_bytes(b"source");
         stack.push_bytes(&running.text);
         stack.set_field(1);
@@ -347,100 +450,10 @@ fn place(stack: &Stack) -> Option<Place> {
     const DEPTH: i32 = 64;
     for level in 1..DEPTH {
         if let Some(place) = stack.place(level)?
-            && place.source == "@user_script"
+            && matches!(&*place.source, "@user_script" | "@user_function")
         {
             return Some(place);
         }
     }
     None
-}
-
-/// `redis.error_reply` and `redis.status_reply`.
-fn single_field(lua: &Lua, field: &'static str) -> mlua::Result<Function> {
-    lua.create_function(move |lua, args: MultiValue| {
-        let Some(Value::String(text)) = args.front().filter(|_| args.len() == 1) else {
-            let text = b"ERR wrong number or type of arguments";
-            return error::table_of(lua, text, false);
-        };
-        let text = text.as_bytes();
-        if field == "err" {
-            let text = text.strip_prefix(b"-").unwrap_or(&text);
-            let text = if text.contains(&b' ') {
-                text.to_vec()
-            } else {
-                [b"ERR ", text].concat()
-            };
-            return error::table_of(lua, text.trim_ascii_end(), false);
-        }
-        let table = lua.create_table()?;
-        table.raw_set(field, lua.create_string(&*text)?)?;
-        Ok(table)
-    })
-}
-
-fn sha1hex(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|lua, args: MultiValue| {
-        let text = match args.front().filter(|_| args.len() == 1) {
-            Some(Value::String(text)) => text.as_bytes().to_vec(),
-            Some(Value::Integer(n)) => n.to_string().into_bytes(),
-            Some(_) => Vec::new(),
-            None => return Err(Raised::misuse("wrong number of arguments")),
-        };
-        lua.create_string(sha1_hex(&text))
-    })
-}
-
-/// Logging goes nowhere; misuse is an error all the same.
-fn log(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|_, args: Variadic<Value>| {
-        if args.len() < 2 {
-            return Err(Raised::misuse(
-                "redis.log() requires two arguments or more.",
-            ));
-        }
-        match args[0].as_integer() {
-            Some(0..=3) => Ok(()),
-            Some(_) => Err(Raised::misuse("Invalid debug level.")),
-            None => Err(Raised::misuse(
-                "First argument must be a number (log level).",
-            )),
-        }
-    })
-}
-
-/// Both protocols are accepted; replies have the shape of the second.
-fn setresp(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|_, args: Variadic<Value>| match args[..] {
-        [ref version] => match version.as_integer() {
-            Some(2 | 3) => Ok(()),
-            _ => Err(Raised::misuse("RESP version must be 2 or 3.")),
-        },
-        _ => Err(Raised::misuse("redis.setresp() requires one argument.")),
-    })
-}
-
-fn set_repl(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|_, args: Variadic<Value>| match args[..] {
-        [ref flags] => match flags.as_integer() {
-            Some(0..=3) => Ok(()),
-            _ => Err(Raised::misuse(
-                "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
-            )),
-        },
-        _ => Err(Raised::misuse("redis.set_repl() requires two arguments.")),
-    })
-}
-
-fn acl_check_cmd(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|_, args: Variadic<Value>| match args.first() {
-        Some(Value::String(name)) => match command::lookup(&name.as_bytes()) {
-            Some(_) => Ok(true),
-            None => Err(Raised::misuse(
-                "Invalid command passed to redis.acl_check_cmd()",
-            )),
-        },
-        _ => Err(Raised::misuse(
-            "Please specify at least one argument for this redis.acl_check_cmd() call",
-        )),
-    })
 }

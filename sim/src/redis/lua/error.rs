@@ -2,18 +2,7 @@
 
 use std::fmt;
 
-use mlua::{Error, Lua, Table, Value};
-
-/// An error that a script may catch: the text, code first.
-#[derive(Clone, Debug)]
-pub(super) struct Raised {
-    pub(super) text: Vec<u8>,
-    /// A command's own error, as opposed to a misuse of the bridge.
-    pub(super) from_command: bool,
-}
-
-/// What Redis says of a script that had to be stopped.
-pub(super) const KILLED: &str = "ERR Script killed by user with SCRIPT KILL.";
+use mlua::{Error, Lua, Value};
 
 /// An error as Lua itself would raise it: a string that says where.
 #[derive(Clone, Debug)]
@@ -41,44 +30,9 @@ impl fmt::Display for Plain {
 
 impl std::error::Error for Plain {}
 
-impl fmt::Display for Raised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.text.escape_ascii())
-    }
-}
-
-impl std::error::Error for Raised {}
-
-impl Raised {
-    /// Raises a misuse of the bridge.
-    pub(super) fn misuse(text: &str) -> Error {
-        Error::external(Self {
-            text: [b"ERR ", text.as_bytes()].concat(),
-            from_command: false,
-        })
-    }
-}
-
-/// The table that Redis makes of an error.
-pub(super) fn table_of(lua: &Lua, text: &[u8], from_command: bool) -> mlua::Result<Table> {
-    let table = lua.create_table()?;
-    table.raw_set("err", lua.create_string(text)?)?;
-    if from_command {
-        table.raw_set("ignore_error_stats_update", true)?;
-    }
-    Ok(table)
-}
-
-/// What a script would see of a native error: a table for what Redis raises as
-/// one, a string for what Lua itself would have raised.
+/// What a script would see of a native error: the text that Lua itself would
+/// have raised.
 pub(super) fn translated(lua: &Lua, error: &Error) -> mlua::Result<Value> {
-    if let Some(raised) = error.downcast_ref::<Raised>() {
-        return Ok(Value::Table(table_of(
-            lua,
-            &raised.text,
-            raised.from_command,
-        )?));
-    }
     let text = match error {
         Error::CallbackError { cause, .. } => cause.to_string(),
         other => other.to_string(),

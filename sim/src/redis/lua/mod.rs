@@ -9,6 +9,7 @@
 //! the state moves into a cell that the closure shares, and back afterwards.
 //! The alternative, a scoped closure per run, costs a Lua allocation per script.
 
+mod api;
 mod call;
 mod convert;
 mod error;
@@ -16,25 +17,30 @@ mod library;
 mod memory;
 mod random;
 mod raw;
+mod register;
+mod texts;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use mlua::{Function, Lua, LuaOptions, StdLib};
+use mlua::{Function, Lua, LuaOptions, StdLib, Table};
 use sha1::{Digest, Sha1};
-use sluice_core::redis::Reply;
+use sluice_core::redis::{Bytes, Reply};
 
 use super::cluster::Reach;
 use super::command::{Arg, Fail};
 use super::hash::FixedState;
-use super::{Sha, State};
+use super::{Sha, State, Version, functions};
 use call::Running;
+use convert::Reading;
 use memory::Memory;
 use random::Random;
 use raw::{Interpreter, Kept, Kind, Stack};
 
-/// A script that has executed so many Lua instructions is taken to be endless.
+/// A script that has executed so many Lua instructions (a second or two) is taken
+/// to be endless: it is not run any further, and keeps the server busy.
 const BUDGET: u32 = 200_000_000;
 /// The budget is looked at this often.
 const BUDGET_STEP: i32 = 1_000_000;
@@ -57,18 +63,37 @@ struct Inner {
     globals: Kept,
     handler: Kept,
     compiled: RefCell<HashMap<Sha, Kept, FixedState>>,
+    /// The globals of libraries of functions, and the libraries.
+    outer: Table,
+    libraries: RefCell<HashMap<Sha, Kept, FixedState>>,
+    /// Makes the globals those of a library that is loaded (true) or runs.
+    load: Function,
+    callbacks: Kept,
+    /// Makes the globals those of a version; and which it is.
+    adapt: Function,
+    version: Cell<Version>,
     memory: Option<Memory>,
 }
 
-/// One run of a script.
+/// One run of a script, or of a function.
 pub(super) struct Job<'a> {
+    /// The digest of the text.
     pub(super) sha: Sha,
+    /// Which function of the library.
+    pub(super) function: Option<&'a [u8]>,
     pub(super) keys: &'a [Arg<'a>],
     pub(super) argv: &'a [Arg<'a>],
     pub(super) read_only: bool,
     /// Not while memory is short.
     pub(super) may_grow: bool,
     pub(super) reach: Reach,
+}
+
+impl Job<'_> {
+    /// As errors name it.
+    fn name(&self) -> &[u8] {
+        self.function.unwrap_or(&self.sha)
+    }
 }
 
 /// A script that is ready to run.
@@ -135,32 +160,86 @@ impl Engine {
 
     fn run_now(&self, state: &mut Box<State>, script: Script, job: &Job) -> Result<Reply, Fail> {
         let inner = &*self.inner;
-        let version = state.version;
-        let selected = state.selected;
-        inner.random.reset();
-        inner.interpreter.host.borrow_mut().begin(state, job);
-        let outcome = inner.interpreter.run(
-            inner.handler,
-            |stack| {
+        self.lent(state, job, || {
+            inner.finish(job, |stack| {
                 stack.push_kept(inner.globals);
                 let globals = stack.top();
                 push_args(stack, b"KEYS", job.keys, globals);
                 push_args(stack, b"ARGV", job.argv, globals);
                 stack.push_kept(script.0);
                 stack.replace(globals);
-            },
-            |stack, at, fine| {
-                if fine {
-                    Ok(convert::to_reply(stack, at, version, 0))
-                } else {
-                    Err(uncaught(stack, at, &job.sha))
-                }
-            },
-        );
-        inner.interpreter.host.borrow_mut().end(state);
+                0
+            })
+        })
+    }
+
+    /// Loads a library: what it registers, by name. `body` is its text without
+    /// the first line, `sha` the digest of the whole.
+    pub(super) fn load_library(
+        &self,
+        state: &mut Box<State>,
+        sha: Sha,
+        body: &[u8],
+    ) -> Result<BTreeMap<Bytes, functions::Function>, Fail> {
+        let job = Job {
+            sha,
+            function: Some(b"load"),
+            keys: &[],
+            argv: &[],
+            read_only: true,
+            may_grow: false,
+            reach: Reach::default(),
+        };
+        self.lent(state, &job, || self.inner.register(&job, body))
+    }
+
+    /// Calls a function of a library.
+    pub(super) fn call(
+        &self,
+        state: &mut Box<State>,
+        body: &[u8],
+        job: &Job,
+    ) -> Result<Reply, Fail> {
+        let inner = &*self.inner;
+        let run = |state: &mut Box<State>| {
+            self.lent(state, job, || {
+                inner.register(job, body)?;
+                inner.finish(job, |stack| {
+                    stack.push_kept(inner.callbacks);
+                    let at = stack.top();
+                    stack.push_field(at, job.name());
+                    stack.replace(at);
+                    push_table(stack, job.keys);
+                    push_table(stack, job.argv);
+                    2
+                })
+            })
+        };
+        match &inner.memory {
+            Some(memory) => memory.recall(state, job, run),
+            None => run(state),
+        }
+    }
+
+    /// Lends the server's state to what runs.
+    fn lent<T>(
+        &self,
+        state: &mut Box<State>,
+        job: &Job,
+        run: impl FnOnce() -> Result<T, Fail>,
+    ) -> Result<T, Fail> {
+        let inner = &*self.inner;
+        let (version, selected) = (state.version, state.selected);
+        inner.imitate(version);
+        inner.random.begin(version, state.random);
+        inner.interpreter.host.borrow_mut().begin(state, job);
+        let outcome = run();
+        let mut host = inner.interpreter.host.borrow_mut();
+        host.end(state);
+        state.random = inner.random.end(version);
         state.select(selected);
-        // Nothing waits in a script.
-        state.park = None;
+        // Nothing waits in a script; but one that does not end lets others wait.
+        state.park = host.park();
         outcome
     }
 }
@@ -168,13 +247,17 @@ impl Engine {
 /// Sets a global to a table of arguments.
 fn push_args(stack: &mut Stack, name: &[u8], args: &[Arg], globals: i32) {
     stack.push_bytes(name);
+    push_table(stack, args);
+    stack.set_field(globals);
+}
+
+fn push_table(stack: &mut Stack, args: &[Arg]) {
     stack.push_table(args.len(), 0);
     let table = stack.top();
     for (index, arg) in (1..).zip(args) {
         stack.push_bytes(arg);
         stack.set_item(table, index);
     }
-    stack.set_field(globals);
 }
 
 impl Inner {
@@ -189,22 +272,67 @@ impl Inner {
         let translate = interpreter.keep(translate)?;
         interpreter.host.borrow_mut().translate = Some(translate);
         let sandbox = lua.load(include_str!("sandbox.lua")).set_name("=sandbox");
-        let (global, real): (mlua::Table, mlua::Table) = sandbox.call(native)?;
-        lua.set_globals(global)?;
+        let made: Table = sandbox.call(native)?;
+        lua.set_globals(made.get("global")?)?;
+        let callbacks = interpreter.keep(made.get::<Table>("callbacks")?)?;
+        interpreter.host.borrow_mut().callbacks = Some(callbacks);
         interpreter.watch(BUDGET_STEP, Running::tick)?;
         interpreter.rest(GARBAGE_PERCENT);
-        Ok(Self {
+        let adapt: Function = made.get("adapt")?;
+        let inner = Self {
             random,
-            globals: interpreter.keep(real)?,
+            globals: interpreter.keep(made.get::<Table>("real")?)?,
             handler: interpreter.keep(interpreter.function(call::handler)?)?,
             compiled: RefCell::default(),
+            outer: made.get("outer")?,
+            libraries: RefCell::default(),
+            load: made.get("load")?,
+            callbacks,
+            adapt,
+            version: Cell::new(Version::default()),
             interpreter,
             memory: None,
-        })
+        };
+        inner.adapt_to(Version::default())?;
+        Ok(inner)
+    }
+
+    /// Sees to it that scripts find what this version offers.
+    fn imitate(&self, version: Version) {
+        if self.version.get() != version {
+            self.adapt_to(version).expect("the sandbox is ours");
+        }
+    }
+
+    fn adapt_to(&self, version: Version) -> mlua::Result<()> {
+        let about = self.interpreter.lua.create_table()?;
+        about.set("redis", version.text())?;
+        about.set("number", version.number())?;
+        about.set("valkey", version.valkey())?;
+        about.set("valkey_number", version.valkey_number())?;
+        about.set("old", !version.errors_are_tables())?;
+        about.set("os", version.offers_os())?;
+        self.adapt.call::<()>(about)?;
+        self.version.set(version);
+        Ok(())
     }
 
     fn load(&self, source: &[u8]) -> Result<Kept, Fail> {
-        let chunk = self.interpreter.lua.load(source).set_name("@user_script");
+        self.compile(source, "@user_script", None).map_err(|text| {
+            Fail::new([b"ERR Error compiling script (new function): ", &*text].concat())
+        })
+    }
+
+    fn compile(
+        &self,
+        source: &[u8],
+        name: &'static str,
+        globals: Option<&Table>,
+    ) -> Result<Kept, Bytes> {
+        let mut chunk = self.interpreter.lua.load(source).set_name(name);
+        if let Some(globals) = globals {
+            chunk = chunk.set_environment(globals.clone());
+        }
         let function = chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function();
         let kept = function.and_then(|function| self.interpreter.keep(function));
         kept.map_err(|error| {
@@ -212,18 +340,89 @@ impl Inner {
                 mlua::Error::SyntaxError { message, .. } => message.clone(),
                 other => other.to_string(),
             };
-            let text = format!("ERR Error compiling script (new function): {text}");
-            Fail::new(&*convert::one_line(text.as_bytes()))
+            convert::one_line(text.as_bytes())
         })
+    }
+
+    /// Runs a library's text, so that its functions are among the callbacks.
+    fn register(
+        &self,
+        job: &Job,
+        body: &[u8],
+    ) -> Result<BTreeMap<Bytes, functions::Function>, Fail> {
+        let known = self.libraries.borrow().get(&job.sha).copied();
+        let library = match known {
+            Some(kept) => kept,
+            None => {
+                let compiled = self.compile(body, "@user_function", Some(&self.outer));
+                let kept = compiled.map_err(|text| {
+                    Fail::new([b"ERR Error compiling function: ", &*text].concat())
+                })?;
+                self.libraries.borrow_mut().insert(job.sha, kept);
+                kept
+            }
+        };
+        let sandbox = "the sandbox is ours";
+        self.load.call::<()>(true).expect(sandbox);
+        self.interpreter.host.borrow_mut().loading = Some(BTreeMap::new());
+        let outcome = self.interpreter.run(
+            self.handler,
+            |stack| {
+                stack.push_kept(library);
+                0
+            },
+            |stack, at, fine| {
+                if fine {
+                    Ok(())
+                } else {
+                    Err(failed_load(stack, at))
+                }
+            },
+        );
+        let registered = self.interpreter.host.borrow_mut().loading.take();
+        self.load.call::<()>(false).expect(sandbox);
+        outcome.map(|()| registered.unwrap_or_default())
+    }
+
+    /// Runs what `prepare` pushes, and reads its result.
+    fn finish(&self, job: &Job, prepare: impl FnOnce(&mut Stack) -> i32) -> Result<Reply, Fail> {
+        let host = &self.interpreter.host;
+        self.interpreter
+            .run(self.handler, prepare, |stack, at, fine| {
+                let (version, resp3) = {
+                    let running = host.borrow();
+                    (running.version(), running.resp3)
+                };
+                if fine {
+                    Ok(convert::to_reply(stack, at, Reading { version, resp3 }, 0))
+                } else {
+                    Err(uncaught(stack, at, job, version))
+                }
+            })
     }
 }
 
-/// The error reply for what a script did not catch.
-fn uncaught(stack: &mut Stack, at: i32, sha: &Sha) -> Fail {
-    let sha = String::from_utf8_lossy(sha);
-    if stack.kind(at) == Kind::Mark && stack.is_kill(at) {
-        return Fail::new(format!("{} script: {sha}", error::KILLED));
+/// The error reply for a library that does not load.
+fn failed_load(stack: &mut Stack, at: i32) -> Fail {
+    let field = stack.top() + 1;
+    if stack.kind(at) == Kind::Table {
+        stack.push_field(at, b"killed");
+        stack.push_field(at, b"err");
+    } else {
+        stack.push_nil();
+        stack.push_copy(at);
     }
+    let text = match stack.kind(field) {
+        Kind::Nil => stack.bytes(field + 1).unwrap_or(b"unknown error"),
+        _ => b"ERR FUNCTION LOAD timeout",
+    };
+    let text = [b"ERR Error registering functions: ", text].concat();
+    Fail::new(&*convert::one_line(&text))
+}
+
+/// The error reply for what a script did not catch.
+fn uncaught(stack: &mut Stack, at: i32, job: &Job, version: Version) -> Fail {
+    let name = String::from_utf8_lossy(job.name());
     if stack.kind(at) != Kind::Table {
         stack.stringify(at);
         let text = stack.bytes(at).unwrap_or(b"unknown error");
@@ -235,11 +434,33 @@ fn uncaught(stack: &mut Stack, at: i32, sha: &Sha) -> Fail {
     stack.push_field(at, b"err");
     stack.push_field(at, b"source");
     stack.push_field(at, b"line");
-    let mut text = stack.bytes(field).unwrap_or_default().to_vec();
-    if let (Some(source), Some(line)) = (stack.bytes(field + 1), stack.number(field + 2)) {
-        text.extend_from_slice(format!(" script: {sha}, on ").as_bytes());
-        text.extend_from_slice(source);
-        text.extend_from_slice(format!(":{line}.").as_bytes());
+    let said = stack.bytes(field).unwrap_or_default();
+    let place = match (stack.bytes(field + 1), stack.number(field + 2)) {
+        (Some(source), Some(line)) => [source, format!(":{line}").as_bytes()].concat(),
+        _ => Vec::new(),
+    };
+    let mut text = Vec::new();
+    if version.errors_are_tables() {
+        // Some of the errors from commands have no text at all.
+        text.extend_from_slice(said);
+        if !place.is_empty() {
+            let by = match version {
+                Version::Valkey9 => String::new(),
+                _ => format!("{name}, "),
+            };
+            text.extend_from_slice(format!(" script: {by}on ").as_bytes());
+            text.extend_from_slice(&place);
+            text.push(b'.');
+        }
+    } else {
+        let head = format!("ERR Error running script (call to f_{name}): ");
+        text.extend_from_slice(head.as_bytes());
+        text.extend_from_slice(&place);
+        if !place.is_empty() {
+            text.extend_from_slice(b": ");
+        }
+        let said = said.strip_prefix(b"ERR ").unwrap_or(said);
+        text.extend_from_slice(said);
     }
     Fail::new(&*convert::one_line(&text))
 }

@@ -1,5 +1,6 @@
-//! `math.random` as Redis has it: `lrand48` of its own, seeded anew for every
-//! script, so that scripts are deterministic on all platforms.
+//! `math.random` as Redis has it: `lrand48` of its own, so that scripts are
+//! deterministic on all platforms. Redis 6.2 seeds it anew for every script;
+//! later ones begin once, when the server starts.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,9 +8,10 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Value, Variadic};
 
 use super::error::Plain;
+use crate::redis::Version;
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
-/// The state that a C library begins with, and each script here.
+/// The state that a C library begins with, and each server here.
 const FIRST: u64 = 0x1234_ABCD_330E;
 const MASK: u64 = (1 << 48) - 1;
 const MAX: f64 = 0x7FFF_FFFF as f64;
@@ -20,14 +22,21 @@ pub(super) struct Random(Rc<Cell<u64>>);
 
 impl Random {
     pub(super) fn new() -> Self {
-        let random = Self(Rc::new(Cell::new(0)));
-        random.reset();
-        random
+        Self(Rc::new(Cell::new(FIRST)))
     }
 
-    /// Back to where every script begins.
-    pub(super) fn reset(&self) {
-        self.0.set(FIRST);
+    /// To where a server has come, if scripts have used it.
+    pub(super) fn begin(&self, version: Version, at: Option<u64>) {
+        match version {
+            Version::V6_2 => self.seed(0),
+            _ => self.0.set(at.unwrap_or(FIRST)),
+        }
+    }
+
+    /// Where the server has come to.
+    pub(super) fn end(&self, version: Version) -> Option<u64> {
+        let at = self.0.get();
+        (version != Version::V6_2 && at != FIRST).then_some(at)
     }
 
     fn seed(&self, seed: u32) {

@@ -54,8 +54,9 @@ pub(super) enum Kind {
     Table,
     /// An error of `mlua`'s, or another of its objects.
     Userdata,
-    /// An address: only [`Stack::push_mark`] makes them.
+    /// An address: only the hook makes them.
     Mark,
+    Function,
     Other,
 }
 
@@ -70,7 +71,8 @@ impl Kind {
             Self::Text => "string",
             Self::Table => "table",
             Self::Userdata | Self::Mark => "userdata",
-            Self::Other => "function",
+            Self::Function => "function",
+            Self::Other => "thread",
         }
     }
 }
@@ -153,14 +155,15 @@ impl<H> Interpreter<H> {
         unsafe { ffi::lua_gc(self.state.as_ptr(), ffi::LUA_GCSETPAUSE, percent) };
     }
 
-    /// Runs a function without arguments, errors through `handler`; then hands
-    /// the one result, or error (`false`), to `read` at index 1 above the
-    /// stack that it found. Out of memory outside a function, Lua ends the
+    /// Runs a function, errors through `handler`; then hands the one result, or
+    /// error (`false`), to `read` at index 1 above the stack that it found.
+    /// `prepare` pushes the function and its arguments, and says how many these
+    /// are. Out of memory outside a function, Lua ends the
     /// process, as Rust does.
     pub(super) fn run<T>(
         &self,
         handler: Kept,
-        prepare: impl FnOnce(&mut Stack),
+        prepare: impl FnOnce(&mut Stack) -> c_int,
         read: impl FnOnce(&mut Stack, c_int, bool) -> T,
     ) -> T {
         let l = self.state.as_ptr();
@@ -170,8 +173,13 @@ impl<H> Interpreter<H> {
             let base = ffi::lua_gettop(l);
             assert!(ffi::lua_checkstack(l, 16) != 0, "there is room for a call");
             ffi::lua_rawgeti_(l, ffi::LUA_REGISTRYINDEX, handler.0);
-            prepare(&mut stack);
-            let status = ffi::lua_pcall(l, 0, 1, base + 1);
+            let count = prepare(&mut stack);
+            assert_eq!(
+                stack.top(),
+                base + 2 + count,
+                "a function and its arguments"
+            );
+            let status = ffi::lua_pcall(l, count, 1, base + 1);
             let out = read(&mut stack, base + 2, status == ffi::LUA_OK);
             ffi::lua_settop(l, base);
             out
@@ -287,6 +295,7 @@ impl Stack {
             ffi::LUA_TTABLE => Kind::Table,
             ffi::LUA_TUSERDATA => Kind::Userdata,
             ffi::LUA_TLIGHTUSERDATA => Kind::Mark,
+            ffi::LUA_TFUNCTION => Kind::Function,
             _ => Kind::Other,
         }
     }
@@ -443,13 +452,6 @@ impl Stack {
         assert!(count < self.top());
         // SAFETY: there are so many values; rule 2 binds the caller.
         unsafe { ffi::lua_call(self.l(), count, 1) }
-    }
-
-    /// Whether this is the mark that ends a script.
-    pub(super) fn is_kill(&self, at: c_int) -> bool {
-        // SAFETY: reads only; compares addresses.
-        let mark = unsafe { ffi::lua_touserdata(self.l(), at) };
-        std::ptr::eq(mark, (&raw const KILL).cast())
     }
 
     /// The source and line of the function `level` calls up, if it is Lua's.

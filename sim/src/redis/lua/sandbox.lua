@@ -6,8 +6,11 @@
 -- that would look past a metatable (rawset, rawget, next, pairs,
 -- setmetatable, getmetatable) know the stand-ins.
 --
--- Takes a table of native functions, returns the stand-in for `_G` and the real
--- globals.
+-- Takes a table of native functions, returns a table: the stand-in for `_G`
+-- (`global`) and the real globals (`real`); the stand-in that libraries of
+-- functions see (`outer`), which `load` switches between loading and running;
+-- their functions by name (`callbacks`); and `adapt`, which makes all of it what
+-- a version offers.
 local native = ...
 
 local error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall =
@@ -34,6 +37,8 @@ local function writable(t)
 end
 
 -- Errors of native functions are userdata until a script could look at them.
+local old -- errors are texts
+
 local function caught(ok, ...)
     if ok then return true, ... end
     local e = ...
@@ -42,7 +47,7 @@ local function caught(ok, ...)
         e, killed = translate(e)
         if killed then error(killed, 0) end
     end
-    if type(e) == "table" then
+    if type(e) == "table" and not old then
         local text = e.err
         if type(text) == "string" or type(text) == "number" then return false, text end
     end
@@ -185,6 +190,7 @@ string_meta_stand_in = protect(string_meta)
 for name, library in pairs(native.libraries) do G[name] = protect(library) end
 
 local redis = native.redis
+native.redis_acl = redis.acl_check_cmd
 redis.breakpoint = function() return false end
 redis.debug = function() end
 redis.replicate_commands = function() return true end
@@ -192,9 +198,70 @@ redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING = 0, 1, 
 redis.REPL_NONE, redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL = 0, 1, 2, 2, 3
 G.redis = protect(redis)
 
-global = protect(G, function(_, name)
+local function missing(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-end)
+end
+
+local function all_of(t)
+    local to = {}
+    for k, v in pairs(t) do to[k] = v end
+    return to
+end
+
+-- What functions see when they run: no KEYS, no ARGV, and no more of `redis`
+-- than calls and their like.
+local F = all_of(G)
+local inner_redis = all_of(redis)
+inner_redis.breakpoint, inner_redis.debug, inner_redis.replicate_commands = nil, nil, nil
+F.redis = protect(inner_redis)
+setmetatable(F, { __index = missing })
+
+-- What their library sees when it is loaded.
+local loading_redis = { register_function = native.register, log = redis.log }
+for k, v in pairs(redis) do
+    if sub(k, 1, 4) == "LOG_" then loading_redis[k] = v end
+end
+local L = { redis = protect(loading_redis, missing) }
+setmetatable(L, { __index = missing })
+
+local outer = {}
+local outer_meta = { __index = F, __newindex = function() error(READONLY, 2) end }
+real_of[outer] = F
+setmetatable(outer, outer_meta)
+F._G = outer
+
+global = protect(G, missing)
 G._G = global
 
-return global, G
+local callbacks = {}
+
+local function load_library(loading)
+    if not loading then
+        outer_meta.__index = F
+        return
+    end
+    outer_meta.__index = L
+    for name in next, callbacks do callbacks[name] = nil end
+end
+
+-- `about` has the version's texts and numbers.
+local function adapt(about)
+    old = about.old
+    for _, api in ipairs({ redis, inner_redis, loading_redis }) do
+        api.REDIS_VERSION, api.REDIS_VERSION_NUM = about.redis, about.number
+        api.VALKEY_VERSION, api.VALKEY_VERSION_NUM = about.valkey, about.valkey_number
+        api.SERVER_NAME = about.valkey and "valkey" or nil
+        if old then api.REDIS_VERSION, api.REDIS_VERSION_NUM = nil, nil end
+    end
+    -- Nothing tells the time inside a script.
+    local os = about.os and protect({ clock = function() return 0 end }) or nil
+    G.os, F.os = os, os
+    G.server, F.server = about.valkey and G.redis or nil, about.valkey and F.redis or nil
+    L.server = about.valkey and L.redis or nil
+    redis.acl_check_cmd = not old and native.redis_acl or nil
+    inner_redis.acl_check_cmd = redis.acl_check_cmd
+end
+
+return {
+    global = global, real = G, outer = outer, load = load_library, callbacks = callbacks, adapt = adapt,
+}

@@ -191,10 +191,14 @@ impl Stream {
         }
     }
 
-    /// How far a group is behind, if that can be told.
-    pub(crate) fn lag(&self, group: &Group) -> Option<i64> {
-        if self.added == 0 {
+    /// How far a group is behind, if that can be told; `ahead`: also where only
+    /// what lies ahead of it can be counted.
+    pub(crate) fn lag(&self, group: &Group, ahead: bool) -> Option<i64> {
+        if self.added == 0 || ahead && self.is_empty() {
             return Some(0);
+        }
+        if ahead && group.last < self.first() && self.max_deleted < self.first() {
+            return Some(self.len() as i64);
         }
         let known = group
             .read

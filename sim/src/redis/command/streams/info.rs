@@ -43,7 +43,7 @@ pub(in crate::redis::command) fn xinfo(state: &mut State, args: &[Arg]) -> Out {
                 ("pending", number(group.pending.len())),
                 ("last-delivered-id", id_reply(group.last)),
                 ("entries-read", known(group.read)),
-                ("lag", known(stream.lag(group))),
+                ("lag", known(stream.lag(group, version.lag_of_empty()))),
             ])
         });
         return Ok(Reply::Array(groups.collect()));
@@ -127,7 +127,7 @@ fn full_group(
         ("name", Reply::Bulk(name.clone())),
         ("last-delivered-id", id_reply(group.last)),
         ("entries-read", known(group.read)),
-        ("lag", known(stream.lag(group))),
+        ("lag", known(stream.lag(group, version.lag_of_empty()))),
         ("pel-count", number(group.pending.len())),
         ("pending", Reply::Array(pending.collect())),
         ("consumers", Reply::Array(consumers.collect())),

@@ -13,7 +13,7 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let unary = |name: &'static str, apply: fn(i32) -> i32| {
         let function = lua.create_function(move |lua, values| {
-            let args = Args::new(lua, name, values);
+            let args = Args::new(lua, values);
             Ok(f64::from(apply(to_bit(args.number(1)?))))
         })?;
         table.set(name, function)
@@ -23,7 +23,7 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     unary("bswap", i32::swap_bytes)?;
     let fold = |name: &'static str, apply: fn(i32, i32) -> i32| {
         let function = lua.create_function(move |lua, values| {
-            let args = Args::new(lua, name, values);
+            let args = Args::new(lua, values);
             let mut sum = to_bit(args.number(1)?);
             for at in 2..=args.len() {
                 sum = apply(sum, to_bit(args.number(at)?));
@@ -37,7 +37,7 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     fold("bxor", |a, b| a ^ b)?;
     let shift = |name: &'static str, apply: fn(i32, u32) -> i32| {
         let function = lua.create_function(move |lua, values| {
-            let args = Args::new(lua, name, values);
+            let args = Args::new(lua, values);
             let (value, by) = (args.number(1)?, args.number(2)?);
             Ok(f64::from(apply(to_bit(value), to_bit(by) as u32 & 31)))
         })?;
@@ -49,7 +49,7 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     shift("rol", i32::rotate_left)?;
     shift("ror", i32::rotate_right)?;
     let tohex = lua.create_function(|lua, values| {
-        let args = Args::new(lua, "tohex", values);
+        let args = Args::new(lua, values);
         let value = to_bit(args.number(1)?) as u32;
         let width = match args.value(2) {
             None => 8,

@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 1000;
 const PRECISION: usize = 14;
 
 fn encode(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
-    let args = Args::new(lua, "encode", values);
+    let args = Args::new(lua, values);
     if args.len() != 1 {
         return Err(args.bad(1, "expected 1 argument"));
     }
@@ -185,6 +185,8 @@ impl Reader<'_> {
             }
             Some(b'n') if rest(self).starts_with(b"null") => Ok(self.word(4, Value::NULL)),
             Some(b'-' | b'0'..=b'9') => self.number(),
+            // Also what JSON does not call a number, where C does.
+            Some(b'i' | b'I' | b'n' | b'N' | b'+') if self.odd_number().is_some() => self.number(),
             _ => Err(self.unexpected("value")),
         }
     }
@@ -194,7 +196,30 @@ impl Reader<'_> {
         value
     }
 
+    /// An infinity or what is not a number, and its length.
+    fn odd_number(&self) -> Option<(f64, usize)> {
+        let rest = &self.text[self.at..];
+        let sign = usize::from(matches!(rest.first(), Some(b'-' | b'+')));
+        let word = &rest[sign..];
+        let is = |name: &[u8]| {
+            word.get(..name.len())
+                .is_some_and(|w| w.eq_ignore_ascii_case(name))
+        };
+        let (value, len) = match () {
+            () if is(b"infinity") => (f64::INFINITY, 8),
+            () if is(b"inf") => (f64::INFINITY, 3),
+            () if is(b"nan") => (f64::NAN, 3),
+            () => return None,
+        };
+        let minus = rest.first() == Some(&b'-');
+        Some((if minus { -value } else { value }, sign + len))
+    }
+
     fn number(&mut self) -> mlua::Result<Value> {
+        if let Some((value, len)) = self.odd_number() {
+            self.at += len;
+            return Ok(Value::Number(value));
+        }
         let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let len = self.text[self.at..].iter().take_while(part).count();
         let text = std::str::from_utf8(&self.text[self.at..self.at + len]).unwrap_or("");
@@ -329,12 +354,15 @@ impl Reader<'_> {
 }
 
 fn decode(lua: &Lua, values: MultiValue) -> mlua::Result<Value> {
-    let args = Args::new(lua, "decode", values);
+    let args = Args::new(lua, values);
     if args.len() != 1 {
         return Err(args.bad(1, "expected 1 argument"));
     }
     let text = args.string(1)?;
     let text = text.as_bytes();
+    if text.len() >= 2 && text[..2].contains(&0) {
+        return Err(args.error("JSON parser does not support UTF-16 or UTF-32"));
+    }
     let mut reader = Reader {
         text: &text,
         at: 0,

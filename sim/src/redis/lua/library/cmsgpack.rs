@@ -8,7 +8,7 @@ use super::Args;
 const MAX_DEPTH: usize = 16;
 
 fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
-    let args = Args::new(lua, "pack", values);
+    let args = Args::new(lua, values);
     if args.len() == 0 {
         return Err(args.bad(0, "MessagePack pack needs input."));
     }
@@ -240,18 +240,18 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.set("pack", lua.create_function(pack)?)?;
     let all = |lua: &Lua, values| {
-        let args = Args::new(lua, "unpack", values);
+        let args = Args::new(lua, values);
         unpack(lua, &args, usize::MAX, None)
     };
     table.set("unpack", lua.create_function(all)?)?;
     let one = |lua: &Lua, values| {
-        let args = Args::new(lua, "unpack_one", values);
+        let args = Args::new(lua, values);
         let offset = if args.len() > 1 { args.number(2)? } else { 0.0 };
         unpack(lua, &args, 1, Some(offset))
     };
     table.set("unpack_one", lua.create_function(one)?)?;
     let limited = |lua: &Lua, values| {
-        let args = Args::new(lua, "unpack_limit", values);
+        let args = Args::new(lua, values);
         let limit = args.number(2)?.max(0.0) as usize;
         let offset = if args.len() > 2 { args.number(3)? } else { 0.0 };
         unpack(lua, &args, limit, Some(offset))

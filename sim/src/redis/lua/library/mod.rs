@@ -25,13 +25,12 @@ pub(super) fn all(interpreter: &Interpreter<Running>) -> mlua::Result<Table> {
 /// The arguments of a library function, read as C's `luaL_check…` does.
 struct Args<'a> {
     lua: &'a Lua,
-    name: &'static str,
     values: MultiValue,
 }
 
 impl<'a> Args<'a> {
-    fn new(lua: &'a Lua, name: &'static str, values: MultiValue) -> Self {
-        Self { lua, name, values }
+    fn new(lua: &'a Lua, values: MultiValue) -> Self {
+        Self { lua, values }
     }
 
     fn len(&self) -> usize {
@@ -79,7 +78,12 @@ impl<'a> Args<'a> {
     }
 
     fn bad(&self, at: usize, why: &str) -> Error {
-        let name = self.name;
+        // As it was called; by another native, under no name.
+        let called = self.lua.inspect_stack(0, |debug| {
+            let name = debug.names().name;
+            name.map(|name| name.into_owned())
+        });
+        let name = called.flatten().unwrap_or_else(|| "?".to_owned());
         Plain::raise(self.lua, &format!("bad argument #{at} to '{name}' ({why})"))
     }
 
