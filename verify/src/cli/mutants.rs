@@ -137,8 +137,8 @@ impl Matrix {
              scenarios of PER-002 (`cargo test -p verify --test mutants`, on the simulator; eight of \
              them also on a real server, `cargo test -p verify --test real`; any by `cargo verify audit \
              --redis local --subject NAME`).\n\n\
-             Over {} trials with seeds of their own, for each strategy: executions and seconds to the \
-             kill on one core, median / 95th percentile; where not every trial killed within {} \
+             Over {} trials with seeds of their own, for each strategy: executions and seconds of one \
+             core to the kill, median / 95th percentile; where not every trial killed within {} \
              executions, how many did.{} *Least* is the counterexample of the first kill, shrunken: \
              nothing can be left out of it{}. Written by\n\n\
              ```sh\n\
@@ -184,9 +184,12 @@ impl Matrix {
 
     /// How the medians stand against one second.
     fn goal(&self) -> String {
-        let slow = self.rows.iter().filter_map(|row| {
-            let seconds = row.best()?.seconds.0;
-            (seconds > 1.0).then(|| format!("{} ({seconds:.1} s)", row.mutant))
+        let slow = self.rows.iter().filter_map(|row| match row.best() {
+            None => Some(format!("{} (no strategy in most of its trials)", row.mutant)),
+            Some(best) => {
+                let seconds = best.seconds.0;
+                (seconds > 1.0).then(|| format!("{} ({seconds:.1} s)", row.mutant))
+            }
         });
         let slow: Vec<String> = slow.collect();
         if slow.is_empty() {

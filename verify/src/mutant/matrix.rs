@@ -1,8 +1,9 @@
 //! The kill matrix: what each mutant costs to find, by strategy.
 //!
 //! A *trial* runs seeds of its own, one after the other (or is one guided search
-//! from a seed of its own), until the property that the mutant names has broken. Trials are apart from each other, so their costs
-//! are a sample; replay does not count as finding. A trial that spends its budget
+//! from a seed of its own), until the property that the mutant names has broken.
+//! Trials are apart from each other, so their costs are a sample; replay does not
+//! count as finding. A trial that spends its budget
 //! without the kill is a survivor, and says which other properties broke: a
 //! mutant that is only ever caught by another property than its own has shown
 //! that its own is blind. A mutant is dead if one strategy at least kills it in
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
 use serde::Serialize;
 use sluice_sim::redis::Engine;
 
@@ -43,7 +45,8 @@ pub struct Effort {
 pub struct Trial {
     /// Executions, the killing one included; all of the budget if none was.
     pub executions: u64,
-    /// Time spent, in seconds, on one core.
+    /// Seconds of one core: what else the machine does is not counted, where
+    /// the system tells.
     pub seconds: f64,
     /// The seed that killed; if it was guided, that of its search.
     pub seed: Option<u64>,
@@ -323,7 +326,7 @@ impl<'a> Hunt<'a> {
 /// One trial of so many executions at most: the one of this number.
 #[must_use]
 pub fn trial(mutant: &Mutant, tactic: Tactic, n: u64, budget: u64, engine: &Engine) -> Trial {
-    let spent = stopwatch();
+    let start = ThreadTime::now();
     let property = mutant.killed_by();
     let until = Until::Breaks(property);
     let mut others = BTreeSet::new();
@@ -334,7 +337,7 @@ pub fn trial(mutant: &Mutant, tactic: Tactic, n: u64, budget: u64, engine: &Engi
         if outcome.breaks(property) {
             return Trial {
                 executions,
-                seconds: seconds(spent()),
+                seconds: seconds(start.elapsed()),
                 seed: Some(hunt.seed()),
                 others,
             };
@@ -343,7 +346,7 @@ pub fn trial(mutant: &Mutant, tactic: Tactic, n: u64, budget: u64, engine: &Engi
     }
     Trial {
         executions: budget,
-        seconds: seconds(spent()),
+        seconds: seconds(start.elapsed()),
         seed: None,
         others,
     }
