@@ -112,6 +112,8 @@ pub enum Kind {
     ServerErrors,
     /// The server throws a key away.
     Eviction,
+    /// The server's machine loses power.
+    PowerLoss,
     /// A replica has, or has not yet, what a connection wrote.
     Replicate,
     /// The server is up again.

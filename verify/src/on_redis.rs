@@ -16,7 +16,7 @@ use std::fmt;
 
 use serde::Serialize;
 use sluice_core::redis::Reply;
-use sluice_sim::world::{FaultKind, Happening};
+use sluice_sim::world::{EVERYTHING, FaultKind, Happening};
 
 use crate::real::Error;
 
@@ -117,6 +117,9 @@ fn beyond_one_server(what: &Happening) -> Option<&'static str> {
             kind: FaultKind::ServerFailover,
             ..
         } => Some("a replica takes the server's place, without its last writes"),
+        Happening::ServerStopped { lost, .. } if (1..EVERYTHING).contains(lost) => {
+            Some("the server's disk lacks its last writes")
+        }
         Happening::ServerSplit { .. }
         | Happening::ExecutedByFormer { .. }
         | Happening::FormerStopped => Some("a replica takes over beside the server"),

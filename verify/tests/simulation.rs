@@ -64,13 +64,16 @@ fn the_guarded_gate_survives_failover() {
         let fired = runs.iter().flat_map(|run| &run.faults);
         fired.filter(|f| f.kind == fault).map(|f| f.times).sum()
     };
-    let (failovers, wipes, errors) = (
+    let (failovers, wipes, errors, dark) = (
         of("server_failover"),
         of("server_wipe"),
         of("server_errors"),
+        of("power_loss"),
     );
-    println!("{failovers} failovers, {wipes} wipes, {errors} times of errors");
-    assert!(failovers > 100 && wipes > 0 && errors > 100);
+    println!(
+        "{failovers} failovers, {wipes} wipes, {errors} times of errors, {dark} without power"
+    );
+    assert!(failovers > 100 && wipes > 0 && errors > 100 && dark > 100);
 }
 
 /// While a guarded gate pauses its waiters ask now and then, not all the time.

@@ -80,7 +80,8 @@ impl Decision {
             | Kind::ServerFailover
             | Kind::ServerSplit
             | Kind::ServerErrors
-            | Kind::Eviction => {
+            | Kind::Eviction
+            | Kind::PowerLoss => {
                 if label.host == Label::SERVER {
                     Role::Fault
                 } else {

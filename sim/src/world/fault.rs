@@ -8,6 +8,7 @@ use core::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::Persistence;
 use crate::choice::Kind;
 
 /// The kinds of faults.
@@ -32,7 +33,8 @@ pub enum FaultKind {
     ServerClockStep,
     /// The server forgets its cached scripts.
     ScriptFlush,
-    /// The server goes down and comes back with its data.
+    /// The server is killed and comes back with what it has written to its disk
+    /// ([`Persistence`]).
     ServerRestart,
     /// The server goes down and comes back empty.
     ServerWipe,
@@ -47,11 +49,14 @@ pub enum FaultKind {
     ServerErrors,
     /// Memory is short, and the server throws a key away, if its policy lets it.
     Eviction,
+    /// The server's machine loses power: it comes back with what was synced to
+    /// its disk ([`Persistence`]).
+    PowerLoss,
 }
 
 impl FaultKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// All kinds, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -70,6 +75,7 @@ impl FaultKind {
         Self::ServerSplit,
         Self::ServerErrors,
         Self::Eviction,
+        Self::PowerLoss,
     ];
 
     /// Its name in reports.
@@ -91,6 +97,7 @@ impl FaultKind {
             Self::ServerSplit => "server_split",
             Self::ServerErrors => "server_errors",
             Self::Eviction => "eviction",
+            Self::PowerLoss => "power_loss",
         }
     }
 
@@ -113,6 +120,7 @@ impl FaultKind {
             Self::ServerSplit => Kind::ServerSplit,
             Self::ServerErrors => Kind::ServerErrors,
             Self::Eviction => Kind::Eviction,
+            Self::PowerLoss => Kind::PowerLoss,
         }
     }
 }
@@ -193,6 +201,9 @@ pub struct Faults {
     pub server_step_us_max: u64,
     /// Longest time for which a restarted server answers `-LOADING`.
     pub loading_ns_max: u64,
+    /// How the server keeps its data: what it loses when it is killed, or when
+    /// its machine is without power.
+    pub persistence: Persistence,
 }
 
 impl Faults {
@@ -207,11 +218,12 @@ impl Faults {
         step_ns_max: 0,
         server_step_us_max: 0,
         loading_ns_max: 0,
+        persistence: Persistence::AofAlways,
     };
 
     /// Faults of these weights until `until_ns`: in timed running about 30 of
     /// them, in adversarial running one step in 40; outages of up to 5 s, clock
-    /// steps of up to 2 s.
+    /// steps of up to 2 s; what was answered is on the disk.
     #[must_use]
     pub fn new(weights: PerFault, until_ns: u64) -> Self {
         Self {
@@ -224,6 +236,7 @@ impl Faults {
             step_ns_max: 2_000_000_000,
             server_step_us_max: 2_000_000,
             loading_ns_max: 500_000_000,
+            persistence: Persistence::AofAlways,
         }
     }
 

@@ -205,10 +205,11 @@ pub enum Happening {
     ScriptsFlushed,
     /// Fault: the server went down, with all its connections.
     ServerStopped {
-        /// [`FaultKind::ServerRestart`] if it keeps its data,
+        /// [`FaultKind::ServerRestart`], [`FaultKind::PowerLoss`],
         /// [`FaultKind::ServerWipe`], or [`FaultKind::ServerFailover`].
         kind: FaultKind,
-        /// How many of the last commands that wrote are lost, in a failover.
+        /// How many of the last commands that wrote are lost, or
+        /// [`EVERYTHING`](super::EVERYTHING).
         lost: u32,
         /// When it will be up again.
         until_ns: u64,

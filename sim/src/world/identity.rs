@@ -158,6 +158,9 @@ impl<P: Program, S: Store> World<P, S> {
                 self.writes_since(*at).hash(&mut state);
             }
         }
+        for (at, server) in self.disk.unsynced.iter().chain(&self.disk.saved) {
+            (self.now - at, server.identity(now_us, &places)).hash(&mut state);
+        }
         self.inbox.hash(&mut state);
         Recognised {
             identity: state.finish(),

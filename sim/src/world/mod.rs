@@ -33,6 +33,7 @@
 
 mod agenda;
 mod clock;
+mod disk;
 mod explore;
 mod fault;
 mod happening;
@@ -56,6 +57,7 @@ use sluice_core::client::{Conn, Input, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
 
+pub use disk::{EVERYTHING, Persistence};
 pub use explore::{Event, Farewell};
 pub use fault::{FaultKind, Faults, FiredFaults, PerFault};
 pub use happening::{ActorId, Happening};
@@ -70,6 +72,7 @@ use crate::redis::Server;
 use crate::store::Store;
 use agenda::{Agenda, NEVER};
 use clock::Clock;
+use disk::Disk;
 use link::{Down, Link, Phase, Up};
 use shared::Shared;
 
@@ -92,6 +95,8 @@ pub struct World<P, S = Server> {
     /// The server before each of the last commands that wrote, the oldest
     /// first: what a replica may be. Empty where none can take over.
     behind: VecDeque<S>,
+    /// What the server would find on its disk, where that may matter.
+    disk: Disk<S>,
     /// How many commands have written, as far as anybody may ask.
     writes: u64,
     /// The server that has been replaced and does not know, and until when.
@@ -237,6 +242,7 @@ impl<P: Program, S: Store> World<P, S> {
             loading_until: 0,
             refusing: None,
             behind: VecDeque::new(),
+            disk: Disk::default(),
             writes: 0,
             former: None,
             server_free_at: 0,
@@ -711,6 +717,9 @@ impl<P: Program, S: Store> Hash for World<P, S> {
         (self.server_free_at, self.next_fault, self.healed).hash(state);
         self.refusing.hash(state);
         self.behind.iter().for_each(|s| s.digest().hash(state));
+        for (at, server) in self.disk.unsynced.iter().chain(&self.disk.saved) {
+            (at, server.digest()).hash(state);
+        }
         let former = self.former.as_deref();
         former.map(|(s, until)| (s.digest(), *until)).hash(state);
         self.fired.total().hash(state);

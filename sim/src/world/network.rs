@@ -265,6 +265,9 @@ impl<P: Program, S: Store> World<P, S> {
         let reply = match self.refusal(&command) {
             Some(error) if !former => Some(Reply::error(error)),
             Some(_) | None => {
+                if !former {
+                    self.persist(&command);
+                }
                 if !former && self.replicate(&command) {
                     self.links[at].wrote = self.writes;
                 }

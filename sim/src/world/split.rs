@@ -9,6 +9,7 @@
 use sluice_core::redis::Reply;
 
 use super::World;
+use super::disk::Disk;
 use super::fault::FaultKind;
 use super::happening::Happening;
 use super::setup::Program;
@@ -29,6 +30,7 @@ impl<P: Program, S: Store> World<P, S> {
         let former = core::mem::replace(&mut self.server, server);
         self.former = Some(Box::new((former, until_ns)));
         self.behind.clear();
+        self.disk = Disk::default(); // it has one of its own
         for link in &mut self.links {
             link.former = link.server_open;
         }

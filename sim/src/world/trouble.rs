@@ -2,6 +2,7 @@
 
 use super::World;
 use super::agenda::NEVER;
+use super::disk::{Disk, EVERYTHING};
 use super::fault::FaultKind;
 use super::happening::Happening;
 use super::link::{Down, Phase, Up};
@@ -28,6 +29,7 @@ impl<P: Program, S: Store> World<P, S> {
         self.fired[FaultKind::ServerRestart]
             + self.fired[FaultKind::ServerWipe]
             + self.fired[FaultKind::ServerFailover]
+            + self.fired[FaultKind::PowerLoss]
     }
 
     /// With which error the server answers this command instead of executing it.
@@ -147,9 +149,10 @@ impl<P: Program, S: Store> World<P, S> {
                     self.happenings.push(Happening::ScriptsFlushed);
                 }
             }
-            FaultKind::ServerRestart | FaultKind::ServerWipe | FaultKind::ServerFailover => {
-                self.stop_server(kind, chooser);
-            }
+            FaultKind::ServerRestart
+            | FaultKind::ServerWipe
+            | FaultKind::ServerFailover
+            | FaultKind::PowerLoss => self.stop_server(kind, chooser),
             FaultKind::ServerSplit => self.split(chooser),
             FaultKind::ServerErrors => self.refuse_commands(chooser),
             FaultKind::Eviction => self.evict(chooser),
@@ -290,10 +293,18 @@ impl<P: Program, S: Store> World<P, S> {
         }
         let what = self.fault_label(kind.decision());
         let until_ns = self.outage(what, chooser);
-        let mut lost = 0;
-        if kind == FaultKind::ServerFailover {
-            (self.server, lost) = self.replica(what, chooser);
-        }
+        let lost = match kind {
+            FaultKind::ServerFailover => {
+                let (replica, lost) = self.replica(what, chooser);
+                (self.server, self.disk) = (replica, Disk::default());
+                lost
+            }
+            FaultKind::ServerWipe => {
+                self.disk = Disk::default();
+                EVERYTHING
+            }
+            _ => self.recover(kind, what, chooser),
+        };
         self.behind.clear();
         self.former = None;
         self.happenings.push(Happening::ServerStopped {
@@ -310,7 +321,7 @@ impl<P: Program, S: Store> World<P, S> {
                 self.close(at, chooser);
             }
         }
-        self.server.restart(kind != FaultKind::ServerWipe);
+        self.server.restart(lost != EVERYTHING);
         self.reschedule_server();
     }
 
@@ -410,6 +421,7 @@ impl<P: Program, S: Store> World<P, S> {
         self.loading_until = 0;
         self.refusing = None;
         self.behind.clear();
+        self.disk = Disk::default();
         for link in &mut self.links {
             link.stalled_until = 0;
         }

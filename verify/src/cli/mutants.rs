@@ -185,7 +185,10 @@ impl Matrix {
     /// How the medians stand against one second.
     fn goal(&self) -> String {
         let slow = self.rows.iter().filter_map(|row| match row.best() {
-            None => Some(format!("{} (no strategy in most of its trials)", row.mutant)),
+            None => Some(format!(
+                "{} (no strategy in most of its trials)",
+                row.mutant
+            )),
             Some(best) => {
                 let seconds = best.seconds.0;
                 (seconds > 1.0).then(|| format!("{} ({seconds:.1} s)", row.mutant))

@@ -60,10 +60,11 @@ pub fn histories(steps: &[Step]) -> BTreeMap<String, Gate> {
         for happening in &step.happenings {
             match happening {
                 Happening::ServerClockStepped { by_us } if *by_us > 0 => leaps.push(clock.now()),
-                Happening::ServerStopped {
-                    kind: FaultKind::ServerWipe,
-                    ..
-                } => scripts.is_over = true,
+                Happening::ServerStopped { kind, lost, .. }
+                    if *lost > 0 && *kind != FaultKind::ServerFailover =>
+                {
+                    scripts.is_over = true;
+                }
                 _ => {}
             }
             scripts.take(happening, &clock, &mut gates);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::script;
-use sluice_sim::world::{ActorId, FaultKind, Happening, Refusal};
+use sluice_sim::world::{ActorId, EVERYTHING, Happening, Refusal};
 
 use super::{Alike, BrokenOff, End, Report, alike, beyond_one_server};
 use crate::real::{Connection, Error, Stepped};
@@ -156,9 +156,9 @@ impl Run<'_> {
                 let flush = Command::new("SCRIPT").arg("FLUSH");
                 self.server.control()?.ask(&flush)?;
             }
-            Happening::ServerStopped { kind, .. } => {
+            Happening::ServerStopped { lost, .. } => {
                 self.set_clock(step.at_ns)?;
-                self.server.kill(*kind != FaultKind::ServerWipe)?;
+                self.server.kill(*lost != EVERYTHING)?;
             }
             Happening::ServerStarted { .. } => {
                 self.set_clock(step.at_ns)?;

@@ -212,11 +212,8 @@ impl Bounds {
                 Happening::ServerClockStepped { .. } => {
                     (0..world.hosts() as u16).for_each(|host| self.leave(world, host, None));
                 }
-                Happening::ServerStopped {
-                    kind: loss @ (FaultKind::ServerWipe | FaultKind::ServerFailover),
-                    ..
-                } => {
-                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, Some(*loss)))
+                Happening::ServerStopped { kind, lost, .. } if lost_data(*kind, *lost) => {
+                    (0..world.hosts() as u16).for_each(|host| self.leave(world, host, Some(*kind)));
                 }
                 Happening::ServerSplit { .. } => {
                     let loss = Some(FaultKind::ServerFailover);
@@ -402,7 +399,7 @@ impl<'a> Moment<'a> {
     #[must_use]
     pub fn loses_data(&self) -> bool {
         let loses = |h: &Happening| match h {
-            Happening::ServerStopped { kind, .. } => *kind != FaultKind::ServerRestart,
+            Happening::ServerStopped { kind, lost, .. } => lost_data(*kind, *lost),
             Happening::ServerSplit { .. } => true,
             _ => false,
         };
@@ -435,6 +432,12 @@ impl<'a> Moment<'a> {
     fn running(&self) -> impl Iterator<Item = u16> {
         (0..self.world.hosts() as u16).filter(|h| self.world.is_up(*h))
     }
+}
+
+/// Whether the server came back with less than it had. (A replica that lacks
+/// nothing is another server all the same.)
+const fn lost_data(kind: FaultKind, lost: u32) -> bool {
+    lost > 0 || matches!(kind, FaultKind::ServerFailover)
 }
 
 fn working(user: &User) -> Option<Fence> {

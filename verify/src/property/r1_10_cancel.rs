@@ -125,6 +125,13 @@ impl Cancellation {
             *kept = PerUser::default();
         }
         for happening in moment.happenings {
+            // A process that starts anew knows of no attempt, and a guarded gate
+            // may turn its next one away: the lease ends what was there.
+            if let Happening::Restarted { host } = happening {
+                for seat in moment.world.program(*host).seats() {
+                    kept.set(seat.user.number, None);
+                }
+            }
             // Who gives up leaves the rest to the store: its lease ends it.
             if let Happening::Told {
                 who,

@@ -5,7 +5,9 @@ use sluice_core::slots::{Config, Presence};
 use sluice_core::time::LocalTime;
 use sluice_sim::choice::{Chooser, Kind, Label};
 use sluice_sim::redis::{Policy, SLOTS, Server};
-use sluice_sim::world::{Delays, FaultKind, Faults, HostSetup, Mode, PerFault, Setup, World};
+use sluice_sim::world::{
+    Delays, FaultKind, Faults, HostSetup, Mode, PerFault, Persistence, Setup, World,
+};
 
 use super::operator::Operator;
 use super::process::Process;
@@ -80,6 +82,8 @@ impl Scenario {
                 if repeatable {
                     // With so few keys a real server is never seen to load them.
                     faults.loading_ns_max = 0;
+                } else if gates.iter().all(|(_, gate)| gate.survives_power_loss()) {
+                    faults.persistence = persistence(&mut draw);
                 }
                 faults
             }
@@ -270,7 +274,8 @@ fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Fault
             FaultKind::ServerFailover
             | FaultKind::ServerSplit
             | FaultKind::ServerErrors
-            | FaultKind::Eviction => {
+            | FaultKind::Eviction
+            | FaultKind::PowerLoss => {
                 let aside = kind as u32;
                 match draw.aside(aside, 2) {
                     1 => 1 + draw.aside(aside + 100, 100) as u32,
@@ -289,6 +294,18 @@ fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Fault
     let mut faults = Faults::new(weights, draw.between(8, 25) * S);
     faults.outage_ns_max = draw.between(500, 8_000) * MS;
     faults
+}
+
+/// How the server keeps its data, where a gate must bear that it does not.
+fn persistence(draw: &mut Draw<'_>) -> Persistence {
+    match draw.aside(200, 4) {
+        1 => Persistence::AofEverysec,
+        2 => Persistence::Rdb {
+            every_ms: 500 << draw.aside(201, 4),
+        },
+        3 => Persistence::None,
+        _ => Persistence::AofAlways,
+    }
 }
 
 fn operator(gates: &[(Level, Gate)], offset_ns: u64, draw: &mut Draw<'_>) -> Option<Operator> {

@@ -162,6 +162,13 @@ impl Gate {
         matches!(self, Self::Slots(gate) if gate.survives(FaultKind::ServerFailover))
     }
 
+    /// Whether it promises that though the server comes back with less than it
+    /// had.
+    #[must_use]
+    pub fn survives_power_loss(&self) -> bool {
+        matches!(self, Self::Slots(gate) if gate.survives(FaultKind::PowerLoss))
+    }
+
     /// Whether its server may throw its keys away, against all assumptions.
     #[must_use]
     pub fn may_be_evicted(&self) -> bool {

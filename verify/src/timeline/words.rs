@@ -3,7 +3,7 @@
 use sluice_core::client::Event;
 use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::script;
-use sluice_sim::world::{ActorId, FaultKind, Happening};
+use sluice_sim::world::{ActorId, EVERYTHING, FaultKind, Happening};
 
 /// One drawable thing.
 pub(super) struct Line {
@@ -143,7 +143,15 @@ impl Line {
                     FaultKind::ServerFailover => {
                         format!("a replica takes over at {until}, without the last {lost} writes")
                     }
-                    FaultKind::ServerWipe => format!("server down until {until}, without its data"),
+                    _ if *lost == EVERYTHING => {
+                        format!("server down until {until}, without its data")
+                    }
+                    FaultKind::PowerLoss => {
+                        format!("no power until {until}; the last {lost} writes are lost")
+                    }
+                    _ if *lost > 0 => {
+                        format!("server down until {until}, without the last {lost} writes")
+                    }
                     _ => format!("server down until {until}"),
                 };
                 line(None, Mark::Server, words)

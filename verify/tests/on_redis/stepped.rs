@@ -8,7 +8,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::script::{self, GateKeys};
 use sluice_core::slots::{Class, Config};
 use sluice_sim::redis::SessionId;
-use sluice_sim::world::{FaultKind, Happening, Refusal};
+use sluice_sim::world::{EVERYTHING, FaultKind, Happening, Refusal};
 use verify::on_redis::many::{self, Servers, Tally};
 use verify::on_redis::stepped::{Start, replay};
 use verify::on_redis::{End, Report};
@@ -179,13 +179,14 @@ fn restarts(mut server: Stepped) -> Result<(), Failed> {
     recorded.run(1, set.arg("PX").num(100));
     let loaded = recorded.run(1, load());
     let stop = |recorded: &mut Recorded, kind: FaultKind| {
+        let wiped = kind == FaultKind::ServerWipe;
         recorded.push(Happening::ServerStopped {
             kind,
-            lost: 0,
+            lost: if wiped { EVERYTHING } else { 0 },
             until_ns: 0,
         });
         recorded.now_us += 200_000;
-        recorded.server.restart(kind != FaultKind::ServerWipe);
+        recorded.server.restart(!wiped);
         recorded.push(Happening::ServerStarted {
             loading_until_ns: 0,
         });
@@ -221,7 +222,14 @@ fn restarts(mut server: Stepped) -> Result<(), Failed> {
 
 fn not_replayable(mut server: Stepped) -> Result<(), Failed> {
     let refusal = Refusal::ReadOnly;
-    let last: [fn(&mut Recorded); 8] = [
+    let last: [fn(&mut Recorded); 9] = [
+        |r| {
+            r.push(Happening::ServerStopped {
+                kind: FaultKind::PowerLoss,
+                lost: 1,
+                until_ns: 0,
+            });
+        },
         |r| {
             r.push(Happening::ServerStopped {
                 kind: FaultKind::ServerFailover,

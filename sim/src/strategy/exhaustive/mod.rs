@@ -299,7 +299,11 @@ impl Search {
         moves: &[Move],
         ignores: bool,
     ) -> Option<usize> {
-        let stops = [FaultKind::ServerRestart, FaultKind::ServerWipe];
+        let stops = [
+            FaultKind::ServerRestart,
+            FaultKind::ServerWipe,
+            FaultKind::PowerLoss,
+        ];
         let stop = |m: &Move| matches!(m, Move::Fault(kind) if stops.contains(kind));
         if !self.reduced || moves.len() < 2 || moves.iter().any(stop) {
             return None;

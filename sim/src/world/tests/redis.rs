@@ -141,7 +141,7 @@ impl Chooser for Fate {
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
         match what.kind {
             Kind::Replicate => u64::from(self.lags),
-            Kind::ServerFailover => bound - 1,
+            Kind::ServerFailover | Kind::PowerLoss => bound - 1,
             _ => 0,
         }
     }
@@ -191,6 +191,67 @@ fn a_wait_is_about_what_its_own_connection_wrote() {
         world.fire(FaultKind::ServerFailover, &mut fate);
         let kept = world.server().keyspace().string(b"k", 0).is_some();
         assert_eq!(kept, !lags);
+    }
+}
+
+/// What is lost depends on how the server dies, and on what it does about it.
+#[test]
+fn a_disk_has_what_was_written_and_what_was_synced() {
+    use Persistence::{AofAlways, AofEverysec, Rdb};
+    let set = |n: u64, at: u64, key: &str| (at * MS, 0, command(n, &["SET", key, "1"]));
+    let writes = [set(1, 1_000, "a"), set(2, 2_500, "b"), set(3, 2_900, "c")];
+    let engine = Engine::new();
+    let every_ms = 2_000;
+    for (persistence, killed, without_power) in [
+        (AofAlways, "abc", "abc"),
+        (AofEverysec, "abc", "a"),
+        (Rdb { every_ms }, "a", "a"),
+        (Rdb { every_ms: 60_000 }, "", ""),
+        (Persistence::None, "", ""),
+    ] {
+        let deaths = [
+            (FaultKind::ServerRestart, killed),
+            (FaultKind::PowerLoss, without_power),
+        ];
+        for (death, kept) in deaths {
+            let program = writes
+                .iter()
+                .fold(Puppet::default(), |p, (at, actor, out)| {
+                    p.at(*at, *actor, out.clone())
+                });
+            let faults = Faults::new(PerFault::default().with(death, 1), 60_000 * MS);
+            let mut world: World<Puppet> = World::new(Setup {
+                hosts: vec![HostSetup::new(program)],
+                server: Server::new(),
+                mode: Mode::Timed(Delays::LOCAL),
+                faults: Faults {
+                    persistence,
+                    ..faults
+                },
+                epoch_us: 1_700_000_000_000_000,
+            });
+            let mut fate = Fate { lags: false };
+            while world.program(0).news().len() < 3 {
+                world.step(&engine, &mut fate).expect("more is to come");
+            }
+            world.happenings.clear();
+            world.fire(death, &mut fate);
+            let there = |key: &&str| {
+                let keys = world.server().keyspace();
+                keys.string(key.as_bytes(), 0).is_some()
+            };
+            let all: String = ["a", "b", "c"].into_iter().filter(there).collect();
+            assert_eq!(all, kept, "{persistence:?}, {death:?}");
+            let lost = match kept.len() {
+                0 => EVERYTHING,
+                kept => 3 - kept as u32,
+            };
+            let told = |h: &Happening| match h {
+                Happening::ServerStopped { lost, .. } => Some(*lost),
+                _ => None,
+            };
+            assert_eq!(world.happenings.iter().find_map(told), Some(lost));
+        }
     }
 }
 
