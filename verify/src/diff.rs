@@ -345,6 +345,9 @@ impl Pair {
                 return true;
             }
         }
+        if command.name().starts_with(b"SORT") && self.collates_a_nul(command) {
+            return true;
+        }
         let lex = command
             .args
             .iter()
@@ -358,6 +361,27 @@ impl Pair {
                 .unwrap_or_default();
             scores.windows(2).any(|pair| pair[0].1 != pair[1].1)
         })
+    }
+
+    /// Whether `SORT` compares texts that are equal as far as C's `strcoll`
+    /// sees, which stops at a NUL: then any order will do.
+    fn collates_a_nul(&self, command: &Command) -> bool {
+        let alpha = |arg: &Bytes| arg.eq_ignore_ascii_case(b"alpha");
+        let nul = |text: &Bytes| text.contains(&0);
+        let Some(key) = command.args.get(1) else {
+            return false;
+        };
+        let value = self.simulated.keyspace().get(key, self.now_us);
+        let found = value.is_some_and(|value| match value {
+            Value::Set(set) => set.iter().any(nul),
+            Value::List(list) => list.iter().any(nul),
+            Value::ZSet(zset) => zset
+                .range(0, usize::MAX)
+                .iter()
+                .any(|(member, _)| nul(member)),
+            Value::Str(_) | Value::Hash(_) | Value::Stream(_) => false,
+        });
+        found && command.args.iter().any(alpha)
     }
 }
 
