@@ -239,14 +239,16 @@ impl Program for Process {
         if let Some(semaphore) = &mut self.local {
             *semaphore = Semaphore::new(semaphore.config, self.seats.len());
         }
+        // As the production driver does: by the clock, so that nothing that the
+        // dead process has sent can be taken for this one's. A clock that has
+        // stepped back begins too low, which is cured.
+        let nonce = now.0 / 1_000 + 1;
         for seat in &mut self.seats {
             seat.user.restart(now);
             let id = seat.user.id().to_owned();
-            seat.session = self
-                .sessions
-                .client(&id)
-                .expect("sessions are in the store");
-            seat.query = self.queries.as_ref().and_then(|gate| gate.client(&id));
+            let client = |gate: &Gate| Some(gate.client(&id)?.first_nonce(nonce));
+            seat.session = client(&self.sessions).expect("sessions are in the store");
+            seat.query = self.queries.as_ref().and_then(client);
         }
     }
 

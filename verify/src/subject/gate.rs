@@ -339,6 +339,16 @@ impl AnyClient {
         }
     }
 
+    /// The same client with its first attempt under this nonce.
+    #[must_use]
+    pub fn first_nonce(self, nonce: u64) -> Self {
+        match self {
+            Self::Hash(_) => self,
+            Self::Slots(client) => Self::Slots(client.first_nonce(nonce)),
+            Self::Quirky(client) => Self::Quirky(Box::new(client.first_nonce(nonce))),
+        }
+    }
+
     /// The nonce of its current or last attempt; 0 where there are none.
     #[must_use]
     pub fn nonce(&self) -> u64 {

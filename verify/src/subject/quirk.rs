@@ -121,6 +121,13 @@ impl QuirkyClient {
         &self.gate
     }
 
+    /// The same client with its first attempt under this nonce.
+    #[must_use]
+    pub fn first_nonce(mut self, nonce: u64) -> Self {
+        self.inner = self.inner.first_nonce(nonce);
+        self
+    }
+
     /// The machine inside.
     #[must_use]
     pub fn inner(&self) -> &SlotsClient {
