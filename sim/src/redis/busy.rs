@@ -204,6 +204,17 @@ mod tests {
         );
     }
 
+    /// Loading has an end of its own.
+    #[test]
+    fn a_library_that_never_ends_is_refused() {
+        let mut bench = Bench::new();
+        let library = "#!lua name=lib\nwhile true do end";
+        let refused = "-ERR Error registering functions: ERR FUNCTION LOAD timeout";
+        let loaded = submit(&mut bench, 1, &["FUNCTION", "LOAD", library]);
+        assert_eq!(loaded.as_deref(), Some(refused));
+        assert!(!bench.server.is_busy());
+    }
+
     #[test]
     fn what_has_written_cannot_be_killed_but_with_the_server() {
         let mut bench = Bench::new();

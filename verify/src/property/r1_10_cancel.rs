@@ -23,7 +23,7 @@ pub(super) struct Cancellation {
     idle: [PerUser; 2],
     /// When the latest call that keeps a place was sent, of those executed.
     kept: [PerUser; 2],
-    /// When a client gave up for good.
+    /// When a client gave up for good, or its process was started anew.
     gave_up: PerUser,
 }
 
@@ -125,11 +125,13 @@ impl Cancellation {
             *kept = PerUser::default();
         }
         for happening in moment.happenings {
-            // A process that starts anew knows of no attempt, and a guarded gate
-            // may turn its next one away: the lease ends what was there.
+            // A process that starts anew knows of no attempt, what the dead one
+            // has sent may still arrive, and a guarded gate may turn its next one
+            // away: the lease ends what was there.
             if let Happening::Restarted { host } = happening {
                 for seat in moment.world.program(*host).seats() {
                     kept.set(seat.user.number, None);
+                    self.gave_up.set(seat.user.number, Some(moment.now_ns));
                 }
             }
             // Who gives up leaves the rest to the store: its lease ends it.

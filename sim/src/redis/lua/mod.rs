@@ -190,7 +190,14 @@ impl Engine {
             may_grow: false,
             reach: Reach::default(),
         };
-        self.lent(state, &job, || self.inner.register(&job, body))
+        let loaded = self.lent(state, &job, || self.inner.register(&job, body));
+        // Loading has an end: Redis gives it half a second.
+        if state.park.take().is_some() {
+            return Err(Fail::fixed(
+                "ERR Error registering functions: ERR FUNCTION LOAD timeout",
+            ));
+        }
+        loaded
     }
 
     /// Calls a function of a library.
