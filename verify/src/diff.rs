@@ -183,7 +183,8 @@ impl Pair {
             .simulated
             .execute(&self.engine, self.now_us, SESSION, &command);
         let queued = match command.name() {
-            b"MULTI" | b"DISCARD" | b"EXEC" => std::mem::take(&mut self.queued),
+            // (A `MULTI` within one is refused, and ends nothing.)
+            b"DISCARD" | b"EXEC" => std::mem::take(&mut self.queued),
             _ => Vec::new(),
         };
         if matches!(&ours, Reply::Status(text) if **text == *b"QUEUED") {
