@@ -30,7 +30,9 @@ pub enum Persistence {
     /// remembered.
     AofEverysec,
     /// `save`: a snapshot before the first write after so many milliseconds.
-    /// Either way what was written since is lost.
+    /// Either way what was written since is lost. (Redis leaves out what has
+    /// expired when it loads one; here it is kept, unseen, and shows only if the
+    /// server's clock steps back.)
     Rdb {
         /// Between two snapshots.
         every_ms: u64,
