@@ -13,6 +13,10 @@ use mlua::{Lua, MultiValue, Value};
 use sluice_core::redis::{Command, Reply};
 use sluice_sim::redis::{Engine, Server, SessionId};
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SESSION: SessionId = SessionId(1);
 const NOW_US: u64 = 1_700_000_000_000_000;
 

@@ -28,6 +28,7 @@
 
 extern crate alloc;
 
+mod bytes;
 pub mod client;
 pub mod eta;
 pub mod redis;

@@ -5,12 +5,10 @@
 //! clone and to hash, because the exhaustive search does both all the time.
 //! Protocol: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Bytes shared between clones. Redis is binary safe, so these are not text.
-pub type Bytes = Arc<[u8]>;
+pub use crate::bytes::Bytes;
 
 /// One command: its name and arguments, `["EVALSHA", "…", "3", …]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,8 +29,8 @@ impl Command {
 
     /// The same command with one more argument.
     #[must_use]
-    pub fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
-        self.args.push(Bytes::from(arg.as_ref()));
+    pub fn arg(mut self, arg: impl Into<Bytes>) -> Self {
+        self.args.push(arg.into());
         self
     }
 
@@ -99,14 +97,14 @@ impl Reply {
 
     /// An error reply with this text, code first.
     #[must_use]
-    pub fn error(text: impl AsRef<[u8]>) -> Self {
-        Self::Error(Bytes::from(text.as_ref()))
+    pub fn error(text: impl Into<Bytes>) -> Self {
+        Self::Error(text.into())
     }
 
     /// A bulk string.
     #[must_use]
-    pub fn bulk(bytes: impl AsRef<[u8]>) -> Self {
-        Self::Bulk(Bytes::from(bytes.as_ref()))
+    pub fn bulk(bytes: impl Into<Bytes>) -> Self {
+        Self::Bulk(bytes.into())
     }
 
     /// The integer, also when it is written as a string.

@@ -80,6 +80,12 @@ pub trait Store: Clone + Debug {
     /// gone, and unless `keep_data`, all keys are.
     fn restart(&mut self, keep_data: bool);
 
+    /// The server that was restarted reads its keys from a snapshot, and leaves
+    /// out what has expired by then.
+    fn load_snapshot(&mut self, now_us: u64) {
+        let _ = now_us;
+    }
+
     /// Whether a session waits for a replica to have what it wrote last.
     fn awaits_replica(&self, session: SessionId) -> bool {
         let _ = session;

@@ -18,7 +18,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_sim::redis::{Engine, Server as Simulated, SessionId, Value, Version};
 
 use crate::real::{Connection, Error, Server};
-use canonical::canonical;
+pub(crate) use canonical::canonical;
 pub use line::Line;
 pub use search::{Search, Tally};
 pub use words::{fill, lines, templates, words};

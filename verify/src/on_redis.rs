@@ -8,6 +8,8 @@
 //! byte for byte. [`own_time`]: any server, also one that is somebody else's and has
 //! a clock of its own, as far as nothing depends on the time.
 //!
+//! In the end the keys themselves are compared ([`left`]).
+//!
 //! What a real server cannot be made to do is said at its step, and ends the
 //! replay there: *not replayable at step k*. Nothing is skipped in silence.
 //! [`many`] repeats random runs by the thousand.
@@ -20,6 +22,7 @@ use sluice_sim::world::{EVERYTHING, FaultKind, Happening};
 
 use crate::real::Error;
 
+pub mod left;
 pub mod many;
 pub mod own_time;
 pub mod stepped;
@@ -35,6 +38,8 @@ pub struct Report {
     pub other_words: u64,
     /// Messages to subscribers that were found equal.
     pub messages: u64,
+    /// Keys that were compared in the end.
+    pub keys: u64,
     /// Commands that only fetched a script the server already had.
     pub already_loaded: u64,
     /// How it ended.
@@ -45,13 +50,14 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Every command was repeated, every reply agreed.
+    /// Every command was repeated, every reply agreed, and so did all keys in
+    /// the end.
     Identical,
-    /// The first reply that did not agree.
+    /// The first reply that did not agree, or else the first key in the end.
     Differs {
         /// The step of the run.
         step: u64,
-        /// What was sent.
+        /// What was sent, or asked in the end.
         command: String,
         /// What the simulated server had answered.
         simulated: String,
@@ -76,8 +82,8 @@ impl fmt::Display for Report {
         match &self.end {
             End::Identical => write!(
                 f,
-                "identical: {} commands{told} on {}",
-                self.equal, self.server
+                "identical: {} commands{told}, and {} keys in the end, on {}",
+                self.equal, self.keys, self.server
             ),
             End::Differs {
                 step,
@@ -127,6 +133,16 @@ fn beyond_one_server(what: &Happening) -> Option<&'static str> {
             Some("the server throws a key away for want of memory: which one, it asks chance")
         }
         _ => None,
+    }
+}
+
+/// A difference that shows in the end, after this step.
+fn in_the_end(step: u64, otherwise: left::Otherwise) -> End {
+    End::Differs {
+        step,
+        command: format!("in the end: {}", otherwise.asked),
+        simulated: otherwise.simulated,
+        real: otherwise.real,
     }
 }
 

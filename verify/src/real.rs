@@ -26,6 +26,7 @@ mod stepped;
 mod trial;
 mod url;
 
+pub(crate) use connection::info_field;
 pub use connection::{Connection, Error};
 pub use docker::DEFAULT_IMAGE;
 pub use space::Space;

@@ -16,6 +16,7 @@ use sluice_sim::strategy::{Divergence, Follow, Recorder, Replay};
 use sluice_sim::world::Happening;
 
 use crate::faults::Fired;
+use crate::on_redis::left::Left;
 use crate::pool;
 use crate::property::{Finding, Moment, Verdict, Violation};
 use crate::scenario::Scenario;
@@ -196,6 +197,10 @@ pub struct Trace {
     pub names: Names,
     /// The shortest time after which a store changes something by itself.
     pub shortest_deadline_ms: Option<u64>,
+    /// The keys that it left.
+    pub left: Left,
+    /// Its server reads its keys from a snapshot when it restarts.
+    pub from_snapshot: bool,
     /// Its decisions, for a file.
     pub file: DecisionFile,
     /// Where a replay left its file, if it did.
@@ -302,6 +307,8 @@ impl Run {
             steps,
             names: watch.names(),
             shortest_deadline_ms: watch.shortest_deadline_ms(),
+            left: watch.left(engine),
+            from_snapshot: watch.keeps_snapshots(),
             file,
             divergence: None,
         }
@@ -321,6 +328,8 @@ impl Run {
             steps,
             names: watch.names(),
             shortest_deadline_ms: watch.shortest_deadline_ms(),
+            left: watch.left(engine),
+            from_snapshot: watch.keeps_snapshots(),
             file,
             divergence,
         }

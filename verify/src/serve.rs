@@ -6,6 +6,9 @@
 //! connection closed; one that does not listen loses its connection when 32 MB
 //! are due to it.
 //!
+//! A script that does not end keeps the server silent for `busy-reply-threshold`,
+//! and then `BUSY`. `SHUTDOWN` ends it.
+//!
 //! What Redis leaves to chance (`SRANDMEMBER`) is drawn from a fixed seed: the
 //! same commands bring the same answers.
 //!
@@ -18,7 +21,7 @@ mod read;
 mod write;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future;
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 pub use read::{Limits, Malformed, Reader};
-pub use write::{Protocol, Shape, write, write_all};
+pub use write::{Protocol, Shape, write, write_all, write_reply};
 
 /// More clients than this are turned away.
 const CLIENTS_MAX: usize = 10_000;
@@ -68,6 +71,8 @@ struct Hub {
     clients: BTreeMap<u64, Client>,
     /// The deadline changed.
     timer: Rc<Notify>,
+    /// It was told to shut down.
+    over: Rc<Notify>,
 }
 
 /// What is to be done for one client.
@@ -113,6 +118,12 @@ impl Hub {
         }
     }
 
+    /// Whether a script keeps it from saying anything to anybody, `BUSY` included.
+    fn is_silent(&self) -> bool {
+        let until = self.server.silent_until_us();
+        self.simulated_us.is_none() && until.is_some_and(|at| wall_us() < at)
+    }
+
     /// Executes a command; its reply is due to the client, now or later.
     fn execute(&mut self, id: u64, command: &Command) {
         let name = command.name().to_ascii_lowercase();
@@ -124,8 +135,14 @@ impl Hub {
             let session = SessionId(id);
             self.server.submit(&self.engine, now_us, session, command)
         };
+        if self.server.is_ended() {
+            self.over.notify_one();
+            return;
+        }
         let protocol = self.protocol(id);
         let mute = reply.is_some() && self.server.is_mute(SessionId(id));
+        let typed = std::iter::from_fn(|| self.server.poll_typed());
+        let mut typed: VecDeque<Vec<u8>> = typed.collect();
         if let Some(client) = self.clients.get_mut(&id) {
             let ends = matches!(&*name, b"exec" | b"discard" | b"multi" | b"reset");
             let queued = if ends {
@@ -138,17 +155,20 @@ impl Hub {
                 // What concerns subscriptions is no reply.
                 Some(_) if mute && Shape::of(&command.args) != Shape::Push => {}
                 Some(Reply::Array(items)) if name == b"exec" => {
-                    client.send(|out| write_all(out, &items, &queued, protocol));
+                    client.send(|out| write_all(out, &items, &queued, &mut typed, protocol));
                 }
                 Some(reply) => {
                     if reply == Reply::Status(b"QUEUED"[..].into()) {
                         client.queued.push(command.clone());
                     }
-                    client.send(|out| write(out, &reply, Shape::of(&command.args), protocol));
+                    client.send(|out| write_reply(out, command, &reply, &mut typed, protocol));
                 }
             }
         }
         self.deliver();
+        if name == b"client" {
+            self.wake_all(); // it may have ended a pause
+        }
     }
 
     /// `CLOCK`: what time it is; `CLOCK ADVANCE ms`: how late it shall be.
@@ -173,6 +193,7 @@ impl Hub {
                 }
                 self.server.sweep(&self.engine, later, usize::MAX);
                 self.simulated_us = Some(later);
+                self.wake_all();
                 Reply::Int((later / 1_000) as i64)
             }
         }
@@ -182,6 +203,31 @@ impl Hub {
     fn tick(&mut self) {
         self.server.time_out(self.now_us());
         self.deliver();
+        if self.server.is_busy() && !self.is_silent() {
+            self.wake_all(); // it talks again
+        }
+        if self
+            .server
+            .paused_until_us()
+            .is_some_and(|at| at < self.now_us())
+        {
+            self.server.end_pause();
+            self.wake_all();
+        }
+    }
+
+    /// Lets everybody try again what was put off.
+    fn wake_all(&self) {
+        for client in self.clients.values() {
+            client.ready.notify_one();
+        }
+    }
+
+    /// Whether a client's command has to wait for the end of a pause.
+    fn puts_off(&mut self, id: u64, command: &Command) -> bool {
+        let own = self.simulated_us.is_some() && command.name().eq_ignore_ascii_case(b"clock");
+        let now_us = self.now_us();
+        !own && self.server.puts_off(now_us, SessionId(id), command)
     }
 
     /// What the server has to say to others, and when it has to be asked again.
@@ -210,19 +256,23 @@ impl Hub {
                 client.ready.notify_one();
             }
         }
-        if self.server.deadline_us().is_some() {
+        let paused = self.server.paused_until_us().is_some();
+        if self.server.deadline_us().is_some() || self.is_silent() || paused {
             self.timer.notify_one();
         }
     }
 
-    /// How long until somebody has waited enough; for ever if nobody waits for
-    /// the wall's clock.
+    /// How long until somebody has waited enough, or a busy server says so; for
+    /// ever if nobody waits for the wall's clock.
     fn patience(&self) -> Option<Duration> {
-        let at = self.server.deadline_us()?;
-        match self.simulated_us {
-            Some(_) => None,
-            None => Some(Duration::from_micros(at.saturating_sub(wall_us()))),
+        if self.simulated_us.is_some() {
+            return None;
         }
+        let talks = self.server.silent_until_us().filter(|_| self.is_silent());
+        let goes_on = self.server.paused_until_us();
+        let deadline = self.server.deadline_us().into_iter();
+        let at = deadline.chain(talks).chain(goes_on).min()?;
+        Some(Duration::from_micros(at.saturating_sub(wall_us())))
     }
 }
 
@@ -235,7 +285,7 @@ fn wall_us() -> u64 {
     since.map_or(0, |since| since.as_micros() as u64)
 }
 
-/// Serves until the process ends.
+/// Serves until the process ends, or a client says `SHUTDOWN`.
 ///
 /// # Errors
 /// If the runtime cannot be made, or nobody can be listened to any more.
@@ -252,7 +302,9 @@ pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> i
         simulated_us: (clock == Clock::Simulated).then_some(1_700_000_000_000_000),
         clients: BTreeMap::new(),
         timer: Rc::default(),
+        over: Rc::default(),
     }));
+    let over = Rc::clone(&hub.borrow().over);
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
         let listener = TcpListener::from_std(listener)?;
@@ -261,7 +313,10 @@ pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> i
             tokio::task::spawn_local(sweep(Rc::clone(&hub)));
         }
         for id in 1.. {
-            let (stream, _) = listener.accept().await?;
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                () = over.notified() => return Ok(()),
+            };
             tokio::task::spawn_local(welcome(Rc::clone(&hub), stream, id));
         }
         Ok(())
@@ -330,18 +385,31 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
         return Ok(());
     };
     let mut last = false;
+    // A command that has to wait for the end of a pause.
+    let mut held = None;
     loop {
-        let (due, parked) = {
+        let (due, idle) = {
             let mut hub = hub.borrow_mut();
             let more = |hub: &Hub| {
                 let client = hub.clients.get(&id);
-                client.is_some_and(|c| {
-                    c.parked.is_none() && c.due.len() < DUE_ENOUGH && !c.lost && !c.closing
-                })
+                let silent = hub.server.is_ended() || hub.is_silent();
+                !silent
+                    && client.is_some_and(|c| {
+                        c.parked.is_none() && c.due.len() < DUE_ENOUGH && !c.lost && !c.closing
+                    })
             };
             while !last && more(&hub) {
-                match reader.command() {
+                reader.limit_bulk(hub.server.longest_argument());
+                let next = match held.take() {
+                    Some(command) => Ok(Some(command)),
+                    None => reader.command(),
+                };
+                match next {
                     Ok(None) => break,
+                    Ok(Some(command)) if hub.puts_off(id, &command) => {
+                        held = Some(command);
+                        break;
+                    }
                     Ok(Some(command)) => {
                         last = command.name().eq_ignore_ascii_case(b"quit");
                         hub.execute(id, &command);
@@ -359,7 +427,9 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
                 return Ok(());
             };
             last |= client.closing;
-            (std::mem::take(&mut client.due), client.parked.is_some())
+            let due = std::mem::take(&mut client.due);
+            let waits = client.parked.is_some() || held.is_some();
+            (due, waits || hub.is_silent())
         };
         if !due.is_empty() {
             to.write_all(&due).await?;
@@ -368,7 +438,7 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
         if last {
             return to.shutdown().await;
         }
-        let room = !parked || reader.waiting() < AHEAD_MAX;
+        let room = !idle || reader.waiting() < AHEAD_MAX;
         tokio::select! {
             count = from.read(&mut chunk), if room => match count? {
                 0 => return Ok(()),

@@ -462,6 +462,7 @@ fn a_swarm_that_breaks_something_says_how_to_see_it_again() {
         .lines()
         .find(|line| line.starts_with("✗ R1.1(s) "))
         .expect("it broke");
+    assert!(again.contains("first with the seeds 0, "), "{again}");
     let (_, command) = again.split_once("-p verify -- ").expect("a command");
     let replayed = verify(&command.split(' ').collect::<Vec<_>>());
     assert_eq!(code(&replayed), 1, "{command}");

@@ -22,6 +22,10 @@ const CONVERSATIONS: &[(&str, &str)] = &[
     ("keys", include_str!("differential/keys.txt")),
     ("strings", include_str!("differential/strings.txt")),
     ("bits", include_str!("differential/bits.txt")),
+    (
+        "hyperloglogs",
+        include_str!("differential/hyperloglogs.txt"),
+    ),
     ("streams", include_str!("differential/streams.txt")),
     ("blocking", include_str!("differential/blocking.txt")),
     ("databases", include_str!("differential/databases.txt")),

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_sim::redis::Version;
 use verify::serve::{self, Clock};
@@ -14,6 +14,14 @@ fn server(clock: Clock) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || serve::run(listener, Version::default(), clock));
     address
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server lives by the wall's clock"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 struct Client(TcpStream);
@@ -36,6 +44,16 @@ impl Client {
         let mut got = vec![0; expected.len()];
         self.0.read_exact(&mut got).unwrap();
         assert_eq!(String::from_utf8_lossy(&got), expected);
+    }
+
+    /// Reads to the end of this.
+    fn read_past(&mut self, end: &str) {
+        let mut got = Vec::new();
+        while !got.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            got.extend(byte);
+        }
     }
 
     fn ask(&mut self, text: &str, expected: &str) {
@@ -184,4 +202,148 @@ fn keys_that_expire_go_though_nobody_looks() {
     let mut client = Client::new(address);
     client.send("SET k v PX 5\r\nCLOCK ADVANCE 6\r\nDBSIZE\r\n");
     client.expect("+OK\r\n:1700000000006\r\n:0\r\n");
+}
+
+/// What Redis 7.0.15 sends, byte for byte.
+#[test]
+fn what_a_script_means_is_what_a_client_of_resp3_gets() {
+    let mut client = Client::new(server(Clock::Wall));
+    client.send("HELLO 3\r\n");
+    client.read_past("modules\r\n*0\r\n");
+    client.ask("HSET h a 1", ":1\r\n");
+    for (script, told) in [
+        ("return {map={a=1}}", "%1\r\n$1\r\na\r\n:1\r\n"),
+        ("return {set={a=true}}", "~1\r\n$1\r\na\r\n"),
+        ("return {double=3.5}", ",3.5\r\n"),
+        ("return {double=1/0}", ",inf\r\n"),
+        ("return {big_number='123'}", "(123\r\n"),
+        (
+            "return {verbatim_string={format='mkd',string='# x'}}",
+            "=7\r\nmkd:# x\r\n",
+        ),
+        ("return true", ":1\r\n"),
+        ("return {false, 1}", "*2\r\n_\r\n:1\r\n"),
+        ("redis.setresp(3) return true", "#t\r\n"),
+        ("redis.setresp(3) return {false}", "*1\r\n#f\r\n"),
+        (
+            "redis.setresp(3) return redis.call('HGETALL', 'h')",
+            "%1\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
+        (
+            "return redis.call('HGETALL', 'h')",
+            "*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
+        ("return nil", "_\r\n"),
+        ("return {ok='fine'}", "+fine\r\n"),
+        ("return {err='bad'}", "-bad\r\n"),
+        ("return {1, {map={}}}", "*2\r\n:1\r\n%0\r\n"),
+    ] {
+        client.ask(&format!("EVAL \"{script}\" 0"), told);
+    }
+    // In a transaction each result has its place.
+    client.ask("MULTI", "+OK\r\n");
+    for script in ["return {double=1}", "error('x')", "return {set={}}"] {
+        client.ask(&format!("EVAL \"{script}\" 0"), "+QUEUED\r\n");
+    }
+    client.send("EXEC\r\n");
+    client.expect("*3\r\n,1\r\n-");
+    client.read_past("\r\n");
+    client.expect("~0\r\n");
+    client.send("HELLO 2\r\n");
+    client.read_past("modules\r\n*0\r\n");
+    client.ask("EVAL \"return {map={a=1}}\" 0", "*2\r\n$1\r\na\r\n:1\r\n");
+}
+
+#[test]
+fn a_busy_server_is_silent_first_and_then_says_so() {
+    let address = server(Clock::Wall);
+    let (mut one, mut other) = (Client::new(address), Client::new(address));
+    other.ask("CONFIG SET lua-time-limit 2500", "+OK\r\n");
+    let begun = now();
+    one.send("EVAL \"while true do end\" 0\r\n");
+    thread::sleep(Duration::from_millis(50));
+    other.ask(
+        "PING",
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
+    );
+    assert!(begun.elapsed() >= Duration::from_millis(2_400));
+    other.ask("SCRIPT KILL", "+OK\r\n");
+    one.expect("-ERR Script killed by user with SCRIPT KILL");
+}
+
+#[test]
+fn shutdown_ends_it_without_a_word() {
+    let address = server(Clock::Wall);
+    let (mut one, mut other) = (Client::new(address), Client::new(address));
+    other.ask("PING", "+PONG\r\n");
+    one.ask("SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n");
+    one.ask("SHUTDOWN SAVE NOSAVE", "-ERR syntax error\r\n");
+    one.ask("MULTI", "+OK\r\n");
+    one.ask(
+        "SHUTDOWN",
+        "-ERR Command not allowed inside a transaction\r\n",
+    );
+    one.ask(
+        "EXEC",
+        "-EXECABORT Transaction discarded because of previous errors.\r\n",
+    );
+    one.send("SHUTDOWN NOSAVE\r\nPING\r\n");
+    assert!(one.is_closed());
+    assert!(other.is_closed());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_longest_argument_can_be_set() {
+    let address = server(Clock::Wall);
+    let mut client = Client::new(address);
+    client.ask("CONFIG SET proto-max-bulk-len 1mb", "+OK\r\n");
+    client.ask(
+        "SETBIT k 8388608 1",
+        "-ERR bit offset is not an integer or out of range\r\n",
+    );
+    client.ask(
+        "SETRANGE k 1048576 x",
+        "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
+    );
+    client.ask("SETRANGE k 1048575 x", ":1048576\r\n");
+    client.ask(
+        "APPEND k x",
+        "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
+    );
+    client.send("*2\r\n$4\r\nECHO\r\n$1048577\r\n");
+    client.expect("-ERR Protocol error: invalid bulk length\r\n");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn clients_can_be_paused() {
+    let address = server(Clock::Simulated);
+    let (mut one, mut other) = (Client::new(address), Client::new(address));
+    one.ask(
+        "CLIENT PAUSE 1000 x",
+        "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n",
+    );
+    one.ask("CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
+    one.ask("CLIENT PAUSE 1000 WRITE", "+OK\r\n");
+    one.ask("GET k", "$-1\r\n");
+    one.send("SET k v\r\nGET k\r\n");
+    other.ask("CLOCK ADVANCE 999", ":1700000000999\r\n");
+    other.ask("GET k", "$-1\r\n");
+    other.ask("CLOCK ADVANCE 2", ":1700000001001\r\n");
+    one.expect("+OK\r\n$1\r\nv\r\n");
+    one.ask("CLIENT PAUSE 60000 WRITE", "+OK\r\n");
+    one.send("SET k w\r\n");
+    other.ask("GET k", "$1\r\nv\r\n");
+    other.ask("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0", ":1\r\n");
+    other.send("EVAL \"return 2\" 0\r\n");
+    let mut third = Client::new(address);
+    third.ask("CLIENT UNPAUSE", "+OK\r\n");
+    other.expect(":2\r\n");
+    one.expect("+OK\r\n");
+    let mut wall = Client::new(self::server(Clock::Wall));
+    wall.ask("CLIENT PAUSE 60", "+OK\r\n");
+    let begun = now();
+    wall.ask("PING", "+PONG\r\n");
+    assert!(begun.elapsed() >= Duration::from_millis(55));
 }

@@ -10,6 +10,7 @@
 use sluice_core::redis::{Command, Reply};
 
 use super::command::{Arg, Fail, Spec};
+use super::settings::BUSY_REPLY;
 use super::{Server, SessionId, Version};
 
 /// What is known of the script.
@@ -64,6 +65,19 @@ impl Server {
         self.state.busy.is_some()
     }
 
+    /// A busy server says nothing to anybody before this time (`busy-reply-threshold`
+    /// after the script has begun). A simulated world does not wait for it: for a
+    /// client, commands that are not answered are as good as delayed.
+    #[must_use]
+    pub fn silent_until_us(&self) -> Option<u64> {
+        let busy = self.state.busy.as_ref()?;
+        let silent_ms = self.state.settings.size(&BUSY_REPLY) as u64;
+        Some(
+            busy.since_us
+                .saturating_add(silent_ms.saturating_mul(1_000)),
+        )
+    }
+
     /// What a busy server says to this command; nothing to the few that it
     /// executes all the same.
     pub(super) fn refuse_busy(&mut self, id: SessionId, spec: &Spec, args: &[Arg]) -> Option<Fail> {
@@ -79,16 +93,7 @@ impl Server {
         };
         let busy = self.state.busy.as_ref().filter(|_| !may)?;
         let refusal = busy.refusal(self.state.version);
-        if spec.name == "exec" {
-            self.end_transaction(id);
-            self.state.unwatch(id);
-            let why = b"EXECABORT Transaction discarded because of: ";
-            return Some(Fail::new([&why[..], &refusal.0].concat()));
-        }
-        if let Some(session) = self.state.sessions.get_mut(&id) {
-            session.broken |= session.queue.is_some();
-        }
-        Some(refusal)
+        Some(self.reject(id, spec, refusal))
     }
 
     /// `SCRIPT KILL` (`script`) and `FUNCTION KILL`.

@@ -19,12 +19,14 @@ impl Flags {
     pub(super) const NO_WRITES: Self = Self(1);
     /// It may write though memory is short.
     pub(super) const ALLOW_OOM: Self = Self(2);
+    /// It may run on a replica that has lost its master.
+    pub(super) const ALLOW_STALE: Self = Self(4);
     /// It refuses to run in a cluster.
     pub(super) const NO_CLUSTER: Self = Self(8);
     /// It may use keys of several slots.
     pub(super) const CROSSES: Self = Self(16);
 
-    /// Bit by bit. "allow-stale" makes no difference here: there is no replica.
+    /// Bit by bit.
     const NAMES: [&str; 5] = [
         "no-writes",
         "allow-oom",
@@ -101,6 +103,14 @@ impl Libraries {
             let (known, function) = library.functions.get_key_value(&known)?;
             Some((known, function, library))
         })
+    }
+
+    /// The first of these functions, in any case, that is in a library.
+    pub(super) fn first_known<'a>(
+        &self,
+        mut names: impl Iterator<Item = &'a Bytes>,
+    ) -> Option<&'a Bytes> {
+        names.find(|name| self.function(name).is_some())
     }
 
     /// Takes a library in, in the place of one of the same name.

@@ -10,7 +10,6 @@ use std::hash::{Hash, Hasher};
 
 use sluice_core::redis::Bytes;
 
-use super::hash::FixedHasher;
 use super::keyspace::Keyspace;
 use super::value::{Stream, Value};
 use super::{Server, State};
@@ -20,7 +19,7 @@ use crate::store::Names;
 /// A name by what stands for it, anything else by its bytes.
 fn word(names: &dyn Names, bytes: &[u8]) -> u64 {
     names.name(bytes).unwrap_or_else(|| {
-        let mut hasher = FixedHasher::default();
+        let mut hasher = Digest::default();
         hasher.write(bytes);
         hasher.finish()
     })

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use sluice_core::redis::Bytes;
 
@@ -259,13 +258,13 @@ impl Keyspace {
             return Err(Fail::WRONG_TYPE);
         };
         let grows = text.len() < len;
-        if grows || Arc::get_mut(text).is_none() {
-            let mut copy = Vec::with_capacity(len.max(text.len()));
+        if grows {
+            let mut copy = Vec::with_capacity(len);
             copy.extend_from_slice(text);
-            copy.resize(len.max(text.len()), 0);
+            copy.resize(len, 0);
             *text = Bytes::from(copy);
         }
-        let (out, changed) = edit(Arc::get_mut(text).expect("it was copied if it was shared"));
+        let (out, changed) = edit(text.make_mut());
         if changed || grows {
             self.changed(key);
         }
@@ -443,6 +442,13 @@ impl Keyspace {
         self.swept = last;
         for key in gone {
             self.peek(&key);
+        }
+    }
+
+    /// Keys that have expired were never there: nobody is told, nothing counted.
+    pub(super) fn forget_expired(&mut self, now_ms: i64) {
+        if !self.entries.values().all(|entry| alive(entry, now_ms)) {
+            Rc::make_mut(&mut self.entries).retain(|_, entry| alive(entry, now_ms));
         }
     }
 

@@ -16,7 +16,7 @@
 //!   clients may wait (`BLPOP`): [`Server::submit`], [`Server::poll_reply`],
 //!   [`Server::deadline_us`], [`Server::time_out`].
 //! * Faults: [`Server::disconnect`], [`Server::flush_scripts`], [`Server::restart`],
-//!   [`Server::evict`].
+//!   [`Server::load_snapshot`], [`Server::evict`].
 //! * Look: [`Server::keyspace`], [`Server::digest`], [`Server::undeclared_keys`].
 
 mod busy;
@@ -27,6 +27,7 @@ mod extended;
 mod functions;
 mod geo;
 mod hash;
+mod hyperloglog;
 mod identity;
 mod keyspace;
 mod lua;
@@ -36,6 +37,7 @@ mod notify;
 mod number;
 mod older;
 mod rdb;
+mod role;
 mod session;
 mod settings;
 mod shape;
@@ -51,6 +53,7 @@ use std::rc::Rc;
 use sluice_core::redis::{Bytes, Command, Reply};
 
 use crate::choice::Touch;
+use crate::digest::Digest;
 pub use crate::store::SessionId;
 use crate::store::{Names, Store};
 use busy::Busy;
@@ -58,13 +61,13 @@ pub use cluster::{SLOTS, slot};
 use command::{Arg, Fail, Run, Spec, containers};
 use draw::Draw;
 use functions::Libraries;
-pub use hash::{FixedHasher, FixedState};
 pub use keyspace::Keyspace;
 pub use lua::Engine;
 use memory::Limits;
 pub use memory::Policy;
 use network::Network;
 use notify::Change;
+use role::Master;
 use session::{Session, Subscriptions};
 use settings::Settings;
 pub use shape::Shape;
@@ -124,6 +127,8 @@ struct State {
     noted: Vec<(u8, Bytes, Change)>,
     /// Present where there are real clients.
     network: Option<Box<Network>>,
+    /// Whose replica it is, if it is one.
+    master: Option<Master>,
     /// Of how many nodes it is the cluster; 0 if it is none.
     nodes: u16,
     commands: u64,
@@ -256,6 +261,11 @@ impl Server {
         {
             return refused.reply();
         }
+        if (self.state.master.is_some() || !self.state.settings.is_default())
+            && let Some(refused) = self.refuse_by_role(session, &command.args)
+        {
+            return refused.reply();
+        }
         if self.state.limits.bytes > 0
             && let Some(refused) = self.refuse_growth(session, &command.args)
         {
@@ -296,7 +306,7 @@ impl Server {
         args: &[Arg],
     ) -> Reply {
         let version = self.state.version;
-        let spec = command::lookup(&args[0]).filter(|spec| version.knows(spec.name));
+        let spec = command::lookup(&args[0]).filter(|spec| spec.exists_in(version));
         let spec = spec.ok_or_else(|| unknown(args, version));
         let known = spec.as_ref().ok().copied();
         let spec = spec.and_then(|spec| {
@@ -424,6 +434,16 @@ impl Server {
         };
     }
 
+    /// After [`Server::restart`]: the keys came from a snapshot (RDB), and from
+    /// one Redis reads no key that has expired. From an append-only file it does.
+    pub fn load_snapshot(&mut self, now_us: u64) {
+        let now_ms = (now_us / 1000) as i64;
+        self.state.db.forget_expired(now_ms);
+        for db in self.state.others.values_mut() {
+            db.forget_expired(now_ms);
+        }
+    }
+
     /// The keys of database 0, for observers.
     #[must_use]
     pub fn keyspace(&self) -> &Keyspace {
@@ -459,7 +479,7 @@ impl Server {
     /// that will behave alike have the same digest, however they came to be so.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let mut hasher = FixedHasher::default();
+        let mut hasher = Digest::default();
         self.hash_state(&mut hasher);
         hasher.finish()
     }
@@ -492,6 +512,9 @@ impl Server {
         }
         if state.nodes > 0 {
             state.nodes.hash(hasher);
+        }
+        if let Some(master) = &state.master {
+            master.hash(hasher);
         }
     }
 }
@@ -552,6 +575,10 @@ impl Store for Server {
 
     fn restart(&mut self, keep_data: bool) {
         Self::restart(self, keep_data);
+    }
+
+    fn load_snapshot(&mut self, now_us: u64) {
+        Self::load_snapshot(self, now_us);
     }
 
     fn awaits_replica(&self, session: SessionId) -> bool {

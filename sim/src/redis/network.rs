@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
-use sluice_core::redis::{Bytes, Reply};
+use sluice_core::redis::{Bytes, Command, Reply};
 
-use super::command::{Arg, Spec, lookup};
+use super::command::{Arg, Fail, Spec, lookup};
 use super::lua::Engine;
+use super::settings::BULK;
 use super::{Server, SessionId, State};
 
 /// A client on the network.
@@ -53,10 +54,19 @@ pub(super) struct Calls {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
     pub(super) clients: BTreeMap<SessionId, Client>,
+    /// Somebody has said `SHUTDOWN`.
+    ended: bool,
     /// Those who have said `MONITOR`.
     pub(super) monitors: BTreeSet<SessionId>,
     /// Whose connections are to be closed.
     closing: VecDeque<SessionId>,
+    /// Until when, in microseconds, commands are put off, and whether all are or
+    /// only those that may write.
+    pause: Option<(u64, bool)>,
+    /// Whose are.
+    put_off: BTreeSet<SessionId>,
+    /// What scripts have answered to clients that speak RESP3.
+    typed: VecDeque<Vec<u8>>,
     pub(super) calls: BTreeMap<Box<str>, Calls>,
     /// Error replies by their first word.
     pub(super) errors: BTreeMap<Box<str>, u64>,
@@ -86,6 +96,22 @@ impl Network {
     pub(super) fn forget(&mut self, id: SessionId) {
         self.clients.remove(&id);
         self.monitors.remove(&id);
+        self.put_off.remove(&id);
+    }
+
+    /// `CLIENT PAUSE`: of two pauses the longer and the stricter.
+    pub(super) fn pause(&mut self, until_us: u64, all: bool) {
+        let (until, before) = self.pause.unwrap_or((0, false));
+        self.pause = Some((until.max(until_us), before || all));
+    }
+
+    pub(super) fn unpause(&mut self) {
+        self.pause = None;
+    }
+
+    /// How many clients have been put off.
+    pub(super) fn put_off(&self) -> usize {
+        self.put_off.len()
     }
 
     pub(super) fn close(&mut self, id: SessionId) {
@@ -193,6 +219,30 @@ impl State {
         self.network.is_some() || self.limits.policy.counts_use()
     }
 
+    /// A script has called a command that was not even executed. The error counts
+    /// here, though the script may catch it.
+    pub(super) fn note_rejection(&mut self, args: &[Arg], fail: &Fail) {
+        if let Some(network) = &mut self.network {
+            if let Some(spec) = lookup(&args[0]) {
+                network.calls(&full_name(spec, args)).rejected += 1;
+            }
+            network.count_error(&Reply::error(&fail.0));
+        }
+    }
+
+    /// A script has answered a client that speaks RESP3.
+    pub(super) fn note_typed(&mut self, bytes: Vec<u8>) {
+        if let Some(network) = &mut self.network {
+            network.typed.push_back(bytes);
+        }
+    }
+
+    /// Whether what a script answers this client is to be noted.
+    pub(super) fn types_scripts(&self, id: SessionId) -> bool {
+        let resp3 = self.sessions.get(&id).is_some_and(|session| session.resp3);
+        resp3 && self.network.is_some()
+    }
+
     /// How many errors were counted.
     pub(super) fn errors(&self) -> u64 {
         let network = self.network.as_ref();
@@ -237,6 +287,9 @@ impl Server {
     /// though nobody looks at them. Looks at no more than `most` keys of each
     /// database, and goes on from there next time.
     pub fn sweep(&mut self, engine: &Engine, now_us: u64, most: usize) {
+        if self.paused_until_us().is_some() {
+            return; // nothing changes in a pause
+        }
         self.state.now_us = now_us;
         self.state.db.now_ms = (now_us / 1_000) as i64;
         let others = self.state.others.keys().copied();
@@ -249,10 +302,79 @@ impl Server {
         self.serve(engine);
     }
 
+    /// Until when clients are paused (`CLIENT PAUSE`), if they are.
+    #[must_use]
+    pub fn paused_until_us(&self) -> Option<u64> {
+        self.state.network.as_ref()?.pause.map(|(until, _)| until)
+    }
+
+    /// The pause is over.
+    pub fn end_pause(&mut self) {
+        if let Some(network) = &mut self.state.network {
+            network.unpause();
+            network.put_off.clear();
+        }
+    }
+
+    /// Whether this command is to wait for the end of the pause: then it is to be
+    /// submitted only once it is over, and so is what its client sends after it.
+    pub fn puts_off(&mut self, now_us: u64, id: SessionId, command: &Command) -> bool {
+        let version = self.state.version;
+        let Some(network) = &mut self.state.network else {
+            return false;
+        };
+        network.pause = network.pause.filter(|(until, _)| now_us <= *until);
+        let Some((_, all)) = network.pause else {
+            network.put_off.clear();
+            return false;
+        };
+        let known = command.args.first().and_then(|name| lookup(name));
+        let known =
+            known.filter(|spec| spec.exists_in(version) && spec.accepts(command.args.len()));
+        let puts_off = known.is_some_and(|_| all || self.may_write(id, command));
+        let Some(network) = &mut self.state.network else {
+            return false;
+        };
+        if puts_off {
+            network.put_off.insert(id);
+        } else {
+            network.put_off.remove(&id);
+        }
+        puts_off
+    }
+
+    /// Where it serves a network, the process has ended from now on; whether it
+    /// does.
+    pub(super) fn end(&mut self) -> bool {
+        let network = self.state.network.as_mut();
+        network.map(|network| network.ended = true).is_some()
+    }
+
+    /// Whether it was told to `SHUTDOWN`: nobody is answered any more.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        let network = self.state.network.as_ref();
+        network.is_some_and(|network| network.ended)
+    }
+
     /// The next client whose connection is to be closed once it has its reply,
     /// for it was killed; `None` once drained.
     pub fn poll_close(&mut self) -> Option<SessionId> {
         self.state.network.as_mut()?.closing.pop_front()
+    }
+
+    /// The next result of a script that the last command ran for a client that
+    /// speaks RESP3, as it goes on the wire: what is a map to the script is one
+    /// to the client. None for an error. To be drained after each command.
+    pub fn poll_typed(&mut self) -> Option<Vec<u8>> {
+        self.state.network.as_mut()?.typed.pop_front()
+    }
+
+    /// How long an argument may be (`proto-max-bulk-len`), which is for whoever
+    /// reads them to see to.
+    #[must_use]
+    pub fn longest_argument(&self) -> usize {
+        self.state.settings.size(&BULK)
     }
 
     /// Whether the reply that a session has just been given is not to be sent,

@@ -78,6 +78,7 @@ fn changed(name: &str, args: &[Arg], key: &[u8]) -> Vec<Event> {
         "set" | "setnx" | "mset" | "msetnx" | "getset" | "bitop" => (b'$', "set"),
         "setex" | "psetex" => return vec![(b'$', "set"), (b'g', "expire")],
         "append" => (b'$', "append"),
+        "pfadd" | "pfmerge" => (b'$', "pfadd"),
         "setrange" => (b'$', "setrange"),
         "incr" | "decr" | "incrby" | "decrby" => (b'$', "incrby"),
         "incrbyfloat" => (b'$', "incrbyfloat"),

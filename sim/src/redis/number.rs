@@ -48,6 +48,9 @@ pub(super) fn parse_f64(text: &[u8]) -> Option<f64> {
         return Some(if text.starts_with('-') { -value } else { value });
     }
     let value: f64 = text.parse().ok()?;
+    if value.is_finite() && value != 0.0 {
+        return Some(value);
+    }
     let word = unsigned.starts_with(['i', 'I']);
     let mantissa = unsigned.split(['e', 'E']).next().unwrap_or("");
     let underflow = value == 0.0 && mantissa.bytes().any(|b| (b'1'..=b'9').contains(&b));

@@ -17,11 +17,7 @@ pub(super) fn refused(version: Version, name: &str, args: &[Arg]) -> Option<Fail
     if version != Version::V6_2 {
         return None;
     }
-    let unit = |arg: &Arg| arg.is("BIT") || arg.is("BYTE");
     match name {
-        "bitcount" | "bitpos" if args.len() > 4 && unit(&args[args.len() - 1]) => {
-            Some(Fail::SYNTAX)
-        }
         "xadd" if args[2..].iter().any(|arg| arg.ends_with(b"-*")) => Some(Fail::fixed(
             "ERR Invalid stream ID specified as stream command argument",
         )),

@@ -63,7 +63,7 @@ impl Session {
                 Some(fail.reply())
             }
             Ok(spec) => match spec.name {
-                "exec" | "discard" | "multi" | "watch" | "quit" | "reset" => None,
+                "exec" | "discard" | "multi" | "watch" | "quit" | "reset" | "shutdown" => None,
                 _ => {
                     queue.push(command.clone());
                     Some(Reply::Status(Bytes::from(&b"QUEUED"[..])))

@@ -17,6 +17,8 @@ pub(super) enum Unit {
     Bytes,
     /// Letters for classes of events.
     Events,
+    /// `yes` or `no`.
+    Switch,
 }
 
 /// A number that `CONFIG SET` takes.
@@ -85,6 +87,9 @@ macro_rules! numbers {
 const I32: i64 = i32::MAX as i64;
 
 numbers! {
+    /// So many milliseconds a server that is busy with a script says nothing; from
+    /// then on it says `BUSY`.
+    BUSY_REPLY = Number::new("busy-reply-threshold", 5_000).alias("lua-time-limit");
     /// Beyond so many fields, a hash is a table.
     HASH_ENTRIES = Number::new("hash-max-listpack-entries", 512).alias("hash-max-ziplist-entries");
     /// With a longer field or value, too.
@@ -95,8 +100,26 @@ numbers! {
     LIST_SIZE = Number::new("list-max-listpack-size", -2)
         .alias("list-max-ziplist-size")
         .within(i32::MIN as i64, I32);
+    /// With more bytes, a HyperLogLog is dense.
+    SPARSE_BYTES = Number::new("hll-sparse-max-bytes", 3_000).unit(Unit::Bytes);
     /// How much of a list Redis compresses: no difference to a client.
     LIST_DEPTH = Number::new("list-compress-depth", 0).within(0, I32);
+    /// With fewer replicas, of which there is none, nothing is written …
+    MIN_REPLICAS = Number::new("min-replicas-to-write", 0)
+        .alias("min-slaves-to-write")
+        .within(0, I32);
+    /// … unless this is 0.
+    MAX_LAG = Number::new("min-replicas-max-lag", 10)
+        .alias("min-slaves-max-lag")
+        .within(0, I32);
+    /// A replica refuses to write.
+    READ_ONLY = Number::new("replica-read-only", 1)
+        .alias("slave-read-only")
+        .unit(Unit::Switch);
+    /// A replica without its master answers from what it has.
+    SERVE_STALE = Number::new("replica-serve-stale-data", 1)
+        .alias("slave-serve-stale-data")
+        .unit(Unit::Switch);
     /// Which events are told of.
     NOTIFY = Number::new("notify-keyspace-events", 0).unit(Unit::Events);
     /// The longest argument, and the longest string.

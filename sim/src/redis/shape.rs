@@ -29,6 +29,10 @@ pub enum Shape {
     Double,
     /// An array of them.
     Doubles,
+    /// Pairs of them, and nothing where there is no place.
+    Places,
+    /// What was found, each with its place among what is told of it.
+    Located,
     /// Names and values, in pairs.
     Pairs,
     /// Members and scores, in pairs.
@@ -70,6 +74,16 @@ impl Shape {
             b"zscore" | b"zincrby" => Self::Double,
             b"zadd" if has("incr") => Self::Double,
             b"zmscore" => Self::Doubles,
+            b"geopos" => Self::Places,
+            b"geosearch"
+            | b"georadius"
+            | b"georadius_ro"
+            | b"georadiusbymember"
+            | b"georadiusbymember_ro"
+                if has("withcoord") =>
+            {
+                Self::Located
+            }
             b"hrandfield" if args.len() == 4 => Self::Pairs,
             b"zrange" | b"zrevrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zunion"
             | b"zinter" | b"zdiff" | b"zrandmember"

@@ -54,6 +54,8 @@ since! {
     rank_with_score V7_2;
     /// Floats are written in the fewest digits that read back.
     shortest_floats V7_2;
+    /// `BITCOUNT` and `BITPOS` take `BIT` and `BYTE`.
+    counts_single_bits V7_0;
     /// `BITCOUNT` and `BITPOS` read all arguments before they look for the key.
     bit_arguments_first V8_0 or Valkey8;
     /// Consumers are told apart by when they were last given something, and are
@@ -117,13 +119,6 @@ impl Version {
     /// An empty text is no number where the others have always taken it for 0.
     pub(super) const fn nothing_is_no_number(self) -> bool {
         matches!(self, Self::Valkey9)
-    }
-
-    /// Whether it has a command of this name (in lower case) among those that
-    /// are imitated at all.
-    #[inline]
-    pub(super) fn knows(self, name: &str) -> bool {
-        self != Self::V6_2 || SINCE_7_0.binary_search(&name).is_err()
     }
 
     /// As `INFO` and `REDIS_VERSION` tell it.
@@ -216,28 +211,6 @@ impl Version {
     }
 }
 
-/// In the order of names.
-const SINCE_7_0: [&str; 18] = [
-    "blmpop",
-    "bzmpop",
-    "eval_ro",
-    "evalsha_ro",
-    "expiretime",
-    "fcall",
-    "fcall_ro",
-    "function",
-    "lcs",
-    "lmpop",
-    "pexpiretime",
-    "sintercard",
-    "sort_ro",
-    "spublish",
-    "ssubscribe",
-    "sunsubscribe",
-    "zintercard",
-    "zmpop",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,13 +236,11 @@ mod tests {
         assert!(!Version::V7_0.rank_with_score());
         assert!(Version::V8_2.rank_with_score());
         assert!(!Version::V7_2.reads_last());
-        assert!(!Version::V6_2.knows("lmpop") && Version::V7_0.knows("lmpop"));
     }
 
     #[test]
     fn valkey_has_what_it_began_with_and_what_it_took_up() {
         assert!(Version::Valkey8.rank_with_score());
         assert!(!Version::Valkey9.names_crossing());
-        assert!(SINCE_7_0.is_sorted());
     }
 }

@@ -7,29 +7,41 @@
 //! one copy of flat memory. Changing a time is O(log n), finding the ties
 //! O(ties · log n). In adversarial running, where time stands still and
 //! everything that is due is asked for again and again, who is due is kept as a
-//! set of bits.
+//! list.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+/// Sources that are due together: one, as a rule.
+pub(super) type Ties = SmallVec<[usize; 4]>;
 
 /// The time of a source that has no event.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// See the module. Invariant: every inner node is the least of its children.
+/// See the module. Invariant: every inner node is the least of its children, if
+/// it is kept at all.
 #[derive(Clone, Debug)]
 pub(super) struct Agenda {
     /// Node 1 is the root; leaf i is node `leaves + i`.
     tree: Vec<u64>,
     leaves: usize,
-    /// A bit for each leaf: whether it is due at `watched`.
-    due: Vec<u64>,
+    /// Whether anybody asks who is first: inner nodes are kept for nothing else.
+    timed: bool,
+    /// Who is due at `watched`, in order.
+    due: Vec<usize>,
     watched: u64,
 }
 
 impl Agenda {
-    pub(super) fn new(sources: usize) -> Self {
+    /// For so many sources; `timed` if [`Agenda::first`] will be asked.
+    pub(super) fn new(sources: usize, timed: bool) -> Self {
         let leaves = sources.next_power_of_two().max(2);
         Self {
             tree: vec![NEVER; 2 * leaves],
             leaves,
-            due: vec![0; leaves.div_ceil(64)],
+            timed,
+            due: Vec::new(),
             watched: 0,
         }
     }
@@ -45,7 +57,7 @@ impl Agenda {
         }
         self.tree[at] = time;
         self.mark(source);
-        while at > 1 {
+        while at > 1 && self.timed {
             at /= 2;
             let least = self.tree[2 * at].min(self.tree[2 * at + 1]);
             if self.tree[at] == least {
@@ -64,43 +76,43 @@ impl Agenda {
         self.tree[1]
     }
 
-    /// Appends the sources whose time is the earliest, in order.
-    pub(super) fn first(&self, out: &mut Vec<usize>) {
+    /// The sources whose time is the earliest, in order.
+    pub(super) fn first(&self) -> Ties {
+        debug_assert!(self.timed);
+        let mut ties = Ties::new();
         if self.earliest() != NEVER {
-            self.collect(1, self.earliest(), out);
+            self.collect(1, self.earliest(), &mut ties);
         }
+        ties
     }
 
     /// From now on keeps who is due at `now`.
     pub(super) fn watch(&mut self, now: u64) {
         if self.watched != now {
+            self.due = self.due(now).into_owned();
             self.watched = now;
-            (0..self.leaves).for_each(|source| self.mark(source));
         }
     }
 
-    /// Appends the sources due at `now`, in order. O(sources), or O(due +
-    /// sources ÷ 64) if they are kept.
-    pub(super) fn due(&self, now: u64, out: &mut Vec<usize>) {
-        if self.watched != now {
-            let leaves = self.tree[self.leaves..].iter().enumerate();
-            return out.extend(leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s));
+    /// The sources due at `now`, in order. O(1) if that time is watched, else
+    /// O(sources).
+    pub(super) fn due(&self, now: u64) -> Cow<'_, [usize]> {
+        if now == self.watched {
+            return Cow::Borrowed(&self.due);
         }
-        for (word, first) in self.due.iter().zip((0..).step_by(64)) {
-            let mut left = *word;
-            while left != 0 {
-                out.push(first + left.trailing_zeros() as usize);
-                left &= left - 1;
-            }
-        }
+        let leaves = self.tree[self.leaves..].iter().enumerate();
+        let due = leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s);
+        Cow::Owned(due.collect())
     }
 
     fn mark(&mut self, source: usize) {
-        let bit = 1 << (source % 64);
-        if self.get(source) <= self.watched {
-            self.due[source / 64] |= bit;
-        } else {
-            self.due[source / 64] &= !bit;
+        let is_due = self.get(source) <= self.watched;
+        match self.due.binary_search(&source) {
+            Ok(at) if !is_due => {
+                self.due.remove(at);
+            }
+            Err(at) if is_due => self.due.insert(at, source),
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -114,7 +126,7 @@ impl Agenda {
         }
     }
 
-    fn collect(&self, node: usize, time: u64, out: &mut Vec<usize>) {
+    fn collect(&self, node: usize, time: u64, out: &mut Ties) {
         if self.tree[node] > time {
             return;
         }
@@ -127,7 +139,7 @@ impl Agenda {
     }
 
     fn grow(&mut self, sources: usize) {
-        let old = core::mem::replace(self, Self::new(sources));
+        let old = core::mem::replace(self, Self::new(sources, self.timed));
         self.watched = old.watched;
         for source in 0..old.leaves {
             self.set(source, old.get(source));
@@ -147,7 +159,7 @@ mod tests {
             now in 0u64..20,
             earlier in 0u64..20,
         ) {
-            let mut agenda = Agenda::new(3);
+            let mut agenda = Agenda::new(3, true);
             let mut plain = vec![NEVER; 64];
             agenda.watch(earlier);
             for (source, time) in changes {
@@ -155,19 +167,17 @@ mod tests {
                 plain[source] = time;
                 let least = *plain.iter().min().unwrap();
                 prop_assert_eq!(agenda.earliest(), least);
-                let mut first = Vec::new();
-                agenda.first(&mut first);
+                let first = agenda.first().into_vec();
                 let ties: Vec<usize> = (0..64).filter(|s| least != NEVER && plain[*s] == least).collect();
                 prop_assert_eq!(first, ties);
             }
-            for now in [earlier, now] { // who is due is kept, and is not
-                let mut due = Vec::new();
-                agenda.due(now, &mut due);
+            for now in [earlier, now] { // who is due is kept, and is looked for
                 let expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
-                prop_assert_eq!(due, expected);
+                prop_assert_eq!(&*agenda.due(now), &expected);
+                agenda.watch(now);
+                prop_assert_eq!(&*agenda.due(now), &expected);
             }
-            let mut open = Vec::new();
-            agenda.due(now, &mut open);
+            let mut open = agenda.due(now).into_owned();
             agenda.next_after(now, &mut open);
             let next = plain.iter().copied().filter(|t| *t > now).min().unwrap_or(NEVER);
             let mut expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();

@@ -30,9 +30,9 @@ pub enum Persistence {
     /// remembered.
     AofEverysec,
     /// `save`: a snapshot before the first write after so many milliseconds.
-    /// Either way what was written since is lost. (Redis leaves out what has
-    /// expired when it loads one; here it is kept, unseen, and shows only if the
-    /// server's clock steps back.)
+    /// Either way what was written since is lost. What has expired by the
+    /// server's clock when it starts is not read from a snapshot, and stays gone
+    /// if that clock steps back; from an append-only file it is read.
     Rdb {
         /// Between two snapshots.
         every_ms: u64,
@@ -129,9 +129,12 @@ impl<P: Program, S: Store> World<P, S> {
                 lost as u32
             }
             Persistence::Rdb { .. } => match disk.saved {
-                Some((at, server)) => {
+                Some((at, mut server)) => {
                     self.server = server.clone();
-                    self.disk.saved = Some((at, server)); // it stays there
+                    // It stays there; but which process it is that reads it, and
+                    // is restarted by the caller, is not in it.
+                    server.restart(true);
+                    self.disk.saved = Some((at, server));
                     disk.since
                 }
                 None => EVERYTHING,

@@ -47,8 +47,7 @@ impl<P: Program, S: Store> World<P, S> {
     /// order in which a chooser is asked.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        let mut enabled = Vec::new();
-        self.may_be_next(&mut enabled);
+        let enabled = self.may_be_next();
         let event = |source: usize| {
             let at = self.source(source);
             Event {
@@ -59,7 +58,7 @@ impl<P: Program, S: Store> World<P, S> {
                 source,
             }
         };
-        enabled.into_iter().map(event).collect()
+        enabled.iter().copied().map(event).collect()
     }
 
     fn farewell(&self, source: Source) -> Farewell {
@@ -67,7 +66,7 @@ impl<P: Program, S: Store> World<P, S> {
             return Farewell::No;
         };
         let link = &self.links[at];
-        match (link.up.front().map(|f| &f.body), link.role) {
+        match (link.up.first().map(|f| &f.body), link.role) {
             (Some(Up::Fin), Conn::Commands) => Farewell::Unheard,
             (Some(Up::Fin), Conn::Messages) if !link.client_open => Farewell::Heard,
             _ => Farewell::No,

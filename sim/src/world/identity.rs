@@ -299,6 +299,7 @@ impl<P: Program, S: Store> World<P, S> {
             link.role,
             link.client_open,
             link.server_open,
+            link.former,
         )
             .hash(state);
         match link.phase {

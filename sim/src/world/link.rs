@@ -11,14 +11,22 @@
 //! it is open to neither. This is how a copy of a command can execute long
 //! after its sender has reset the connection and gone on.
 
-use std::collections::VecDeque;
-
 use sluice_core::client::{Conn, RequestId};
 use sluice_core::redis::{Command, Reply};
+use smallvec::SmallVec;
 
 use super::agenda::NEVER;
 use super::happening::ActorId;
 use crate::store::SessionId;
+
+/// What is under way, in order. Mostly one thing at a time, which then needs no
+/// memory of its own: a fork copies links all the time.
+pub(super) type InOrder<T> = SmallVec<[T; 1]>;
+
+/// Takes the first.
+pub(super) fn pop_first<T>(list: &mut InOrder<T>) -> Option<T> {
+    (!list.is_empty()).then(|| list.remove(0))
+}
 
 /// On its way from the client to the server.
 #[derive(Clone, Debug, Hash)]
@@ -111,10 +119,10 @@ pub(super) struct Link {
     pub(super) parked: Option<(Ticket, Command)>,
     /// Its last command that wrote, by the count of all that did.
     pub(super) wrote: u64,
-    pub(super) up: VecDeque<UpFrame>,
-    pub(super) down: VecDeque<DownFrame>,
+    pub(super) up: InOrder<UpFrame>,
+    pub(super) down: InOrder<DownFrame>,
     /// What the client has asked and has no answer to, in order.
-    pub(super) pending: VecDeque<Ticket>,
+    pub(super) pending: InOrder<Ticket>,
 }
 
 impl Link {
@@ -142,14 +150,14 @@ impl Link {
 
     /// Appends a frame to the server, not before those already under way.
     pub(super) fn push_up(&mut self, at: u64, body: Up) {
-        let at = self.up.back().map_or(at, |last| at.max(last.at));
-        self.up.push_back(UpFrame { at, body });
+        let at = self.up.last().map_or(at, |last| at.max(last.at));
+        self.up.push(UpFrame { at, body });
     }
 
     /// Appends a frame to the client, not before those already under way.
     pub(super) fn push_down(&mut self, at: u64, body: Down) {
-        let at = self.down.back().map_or(at, |last| at.max(last.at));
-        self.down.push_back(DownFrame { at, body });
+        let at = self.down.last().map_or(at, |last| at.max(last.at));
+        self.down.push(DownFrame { at, body });
     }
 
     /// When the first frame up arrives or is executed.
@@ -159,8 +167,8 @@ impl Link {
         }
         // Behind a command that waits, only the connection's end is heard.
         let next = match self.parked {
-            None => self.up.front(),
-            Some(_) => self.up.back().filter(|frame| matches!(frame.body, Up::Fin)),
+            None => self.up.first(),
+            Some(_) => self.up.last().filter(|frame| matches!(frame.body, Up::Fin)),
         };
         match (self.phase, next) {
             (Phase::Open | Phase::Dead, Some(head)) if carried => head.at.max(self.stalled_until),
@@ -170,7 +178,7 @@ impl Link {
 
     /// When the first frame down arrives, or the outcome of connecting does.
     pub(super) fn down_time(&self, carried: bool) -> u64 {
-        match (self.phase, self.down.front()) {
+        match (self.phase, self.down.first()) {
             (Phase::Connecting { at }, _) => at,
             (Phase::Open | Phase::Dead, Some(head)) if carried => head.at.max(self.stalled_until),
             (Phase::Open | Phase::Dead | Phase::Free, _) => NEVER,

@@ -50,6 +50,7 @@ mod tests;
 mod trouble;
 
 use core::hash::{Hash, Hasher};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -120,7 +121,6 @@ pub struct World<P, S = Server> {
     steps: u64,
     digest: u64,
     happenings: Vec<Happening>,
-    enabled: Vec<usize>,
 }
 
 /// A host and what is wrong with it.
@@ -248,7 +248,10 @@ impl<P: Program, S: Store> World<P, S> {
             server_free_at: 0,
             next_fault: if setup.faults.any() { 0 } else { NEVER },
             healed: !setup.faults.any(),
-            agenda: Agenda::new(3 + 3 * hosts.len() + 8),
+            agenda: Agenda::new(
+                3 + 3 * hosts.len() + 8,
+                matches!(setup.mode, Mode::Timed(_)),
+            ),
             names: names.into(),
             hosts,
             links: Vec::new(),
@@ -259,7 +262,6 @@ impl<P: Program, S: Store> World<P, S> {
             steps: 0,
             digest: Digest::of(&setup.epoch_us),
             happenings: Vec::new(),
-            enabled: Vec::new(),
         };
         world.reschedule();
         world
@@ -394,40 +396,38 @@ impl<P: Program, S: Store> World<P, S> {
         Digest::of(self)
     }
 
-    /// Appends the sources that may be next in adversarial running: those that
-    /// are due, and (once no timer is, or nothing is) the earliest after them.
-    fn may_be_next(&self, enabled: &mut Vec<usize>) {
-        self.agenda.due(self.now, enabled);
+    /// The sources that may be next in adversarial running: those that are due,
+    /// and (once no timer is, or nothing is) the earliest after them.
+    fn may_be_next(&self) -> Cow<'_, [usize]> {
+        let mut enabled = self.agenda.due(self.now);
         let links = self.index(Source::Up(0));
         let timeless = match self.mode {
             Mode::Untimed => enabled.is_empty(),
             Mode::Adversarial | Mode::Timed(_) => enabled.first().is_none_or(|s| *s >= links),
         };
         if timeless {
-            self.agenda.next_after(self.now, enabled);
+            self.agenda.next_after(self.now, enabled.to_mut());
         }
+        enabled
     }
 
     /// Decides which source is next: in timed running the earliest, else any
     /// that is open.
     fn choose(&mut self, chooser: &mut dyn Chooser) -> Option<Source> {
-        let mut enabled = core::mem::take(&mut self.enabled);
-        enabled.clear();
-        match self.mode {
-            Mode::Timed(_) => self.agenda.first(&mut enabled),
-            Mode::Adversarial | Mode::Untimed => {
-                self.agenda.watch(self.now);
-                self.may_be_next(&mut enabled);
-            }
-        }
-        let picked = match enabled[..] {
-            [] => None,
-            [only] if matches!(self.mode, Mode::Timed(_)) => Some(only),
-            // Asked also when there is one: the answers are the schedule.
-            _ => Some(enabled[chooser.pick_event(&Enabled(self, &enabled))]),
+        let mut pick = |world: &Self, enabled: &[usize]| {
+            world.source(enabled[chooser.pick_event(&Enabled(world, enabled))])
         };
-        self.enabled = enabled;
-        picked.map(|index| self.source(index))
+        if matches!(self.mode, Mode::Timed(_)) {
+            return match &self.agenda.first()[..] {
+                [] => None,
+                [only] => Some(self.source(*only)),
+                ties => Some(pick(self, ties)),
+            };
+        }
+        self.agenda.watch(self.now);
+        let enabled = self.may_be_next();
+        // Asked also when there is one: the answers are the schedule.
+        (!enabled.is_empty()).then(|| pick(self, &enabled))
     }
 
     /// Lets one source's event happen. May do nothing visible.
@@ -575,14 +575,14 @@ impl<P: Program, S: Store> World<P, S> {
             }
             Source::Up(at) => {
                 let link = &self.links[at];
-                match link.up.front().map(|f| &f.body) {
+                match link.up.first().map(|f| &f.body) {
                     Some(Up::Command { ticket, .. }) => of(link, Kind::Execute, ticket.number),
                     Some(Up::Fin) | None => of(link, Kind::HangUp, link.number),
                 }
             }
             Source::Down(at) => {
                 let link = &self.links[at];
-                match (link.phase, link.down.front().map(|f| &f.body)) {
+                match (link.phase, link.down.first().map(|f| &f.body)) {
                     (Phase::Connecting { .. }, _) => of(link, Kind::Connect, link.number),
                     (_, Some(Down::Reply { ticket, .. })) => of(link, Kind::Deliver, ticket.number),
                     (_, Some(Down::Push { number, .. })) => of(link, Kind::Publish, *number),
@@ -610,7 +610,7 @@ impl<P: Program, S: Store> World<P, S> {
             Source::Timer(host) => of(host as u16),
             Source::Up(at) => {
                 let link = &self.links[at];
-                match (link.up.front().map(|f| &f.body), link.role) {
+                match (link.up.first().map(|f| &f.body), link.role) {
                     (Some(Up::Command { command, .. }), _) => self.server.touch(command),
                     (Some(Up::Fin) | None, Conn::Commands) => Touch::default(),
                     // Who publishes is told how many listen.

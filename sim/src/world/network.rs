@@ -5,7 +5,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::World;
 use super::happening::{ActorId, Happening};
-use super::link::{Down, Link, Phase, Ticket, Turn, Up};
+use super::link::{Down, Link, Phase, Ticket, Turn, Up, pop_first};
 use super::setup::{Delays, Mode, Program};
 use super::shared::Shared;
 use crate::choice::{Chooser, Kind, Label};
@@ -128,7 +128,7 @@ impl<P: Program, S: Store> World<P, S> {
             number: actor.counts.frames,
             sent_ns: self.now,
         };
-        self.links[at].pending.push_back(ticket);
+        self.links[at].pending.push(ticket);
         match self.links[at].phase {
             // Written once the connection is made.
             Phase::Connecting { .. } => {
@@ -156,13 +156,13 @@ impl<P: Program, S: Store> World<P, S> {
         }
         let link = &mut self.links[at];
         let who = link.who;
-        let Some(frame) = link.down.pop_front() else {
+        let Some(frame) = pop_first(&mut link.down) else {
             unreachable!("link {at} is due but has nothing to deliver")
         };
         self.reschedule_link(at);
         match frame.body {
             Down::Reply { ticket, reply } => {
-                let first = self.links[at].pending.pop_front();
+                let first = pop_first(&mut self.links[at].pending);
                 debug_assert_eq!(first, Some(ticket), "replies come in order");
                 match ticket.request {
                     Some(request) => {
@@ -232,7 +232,7 @@ impl<P: Program, S: Store> World<P, S> {
         let link = &self.links[at];
         let who = link.who;
         let parked = link.parked.is_some();
-        if parked || matches!(link.up.front().map(|f| &f.body), Some(Up::Fin)) {
+        if parked || matches!(link.up.first().map(|f| &f.body), Some(Up::Fin)) {
             self.hang_up(at);
             return;
         }
@@ -258,7 +258,7 @@ impl<P: Program, S: Store> World<P, S> {
         let now_us = self.server_time_us();
         let link = &mut self.links[at];
         link.turn = None;
-        let Some(Up::Command { ticket, command }) = link.up.pop_front().map(|f| f.body) else {
+        let Some(Up::Command { ticket, command }) = pop_first(&mut link.up).map(|f| f.body) else {
             unreachable!("link {at} is due but has nothing to execute")
         };
         let (session, former) = (link.session, link.former);
@@ -460,7 +460,7 @@ impl<P: Program, S: Store> World<P, S> {
             Phase::Open | Phase::Dead | Phase::Free => Failure::Unknown,
         };
         let who = link.who;
-        while let Some(ticket) = link.pending.pop_front() {
+        while let Some(ticket) = pop_first(&mut link.pending) {
             let Some(request) = ticket.request else {
                 continue;
             };

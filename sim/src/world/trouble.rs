@@ -2,7 +2,7 @@
 
 use super::World;
 use super::agenda::NEVER;
-use super::disk::{Disk, EVERYTHING};
+use super::disk::{Disk, EVERYTHING, Persistence};
 use super::fault::FaultKind;
 use super::happening::Happening;
 use super::link::{Down, Phase, Up};
@@ -13,8 +13,9 @@ use crate::dist::Dist;
 use crate::store::Store;
 use sluice_core::redis::Command;
 
-/// How many commands that wrote a replica may lack.
-const LAG_MAX: usize = 8;
+/// How many commands that may write a replica may lack: many are mere questions
+/// of those who wait.
+const LAG_MAX: usize = 24;
 
 impl<P: Program, S: Store> World<P, S> {
     /// Whether any fault may still fire.
@@ -374,6 +375,9 @@ impl<P: Program, S: Store> World<P, S> {
         let what = Label::new(Kind::ServerStart, Label::SERVER, 0, self.stops());
         let loading = magnitude(self.faults.loading_ns_max, what, chooser);
         self.server_up = true;
+        if matches!(self.faults.persistence, Persistence::Rdb { .. }) {
+            self.server.load_snapshot(self.server_time_us());
+        }
         self.loading_until = self.now.saturating_add(loading);
         let loading_until_ns = self.loading_until;
         self.happenings

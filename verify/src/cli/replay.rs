@@ -128,10 +128,11 @@ fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
         let start = stepped::Start {
             epoch_us: EPOCH_US,
             scripts_loaded: scenario.is_ok_and(|scenario| scenario.loads_scripts()),
+            from_snapshot: trace.from_snapshot,
         };
         let server = Stepped::start(binary, start.epoch_us);
         let mut server = server.map_err(Failure::environment)?;
-        let report = stepped::replay(&mut server, &steps, &start);
+        let report = stepped::replay(&mut server, &steps, &trace.left, &start);
         return report.map_err(Failure::environment);
     }
     let server = audit::server(which)?;
@@ -140,7 +141,7 @@ fn on_server(which: &str, trace: &Trace) -> Result<on_redis::Report, Failure> {
         key_prefix: "{",
         shortest_deadline_ms: trace.shortest_deadline_ms,
     };
-    own_time::replay(&server, &steps, &setting).map_err(Failure::environment)
+    own_time::replay(&server, &steps, &trace.left, &setting).map_err(Failure::environment)
 }
 
 fn show(

@@ -19,6 +19,10 @@ use crate::{pool, subject};
 /// same joins are asked for in the same runs.
 const BLOCK: u64 = 128;
 
+/// Seeds named of each property that broke: enough to see whether they have one
+/// cause, few enough for a screen.
+const NAMED: usize = 5;
+
 #[expect(clippy::disallowed_methods, reason = "says how long it took")]
 pub(super) fn run(args: &SwarmArgs) -> Result<Exit, Failure> {
     let subject = subject::by_name(&args.gate.subject).map_err(Failure::usage)?;
@@ -86,8 +90,15 @@ struct Total {
     stuck: u64,
     tally: Tally,
     premises: BTreeMap<String, u64>,
-    /// For each property that broke: in how many runs, and the first seed.
-    broken: BTreeMap<String, (u64, u64)>,
+    broken: BTreeMap<String, Broken>,
+}
+
+/// Where one property broke.
+#[derive(Default)]
+struct Broken {
+    runs: u64,
+    /// The first [`NAMED`] of them.
+    seeds: Vec<u64>,
 }
 
 impl Total {
@@ -100,7 +111,11 @@ impl Total {
         for finding in &outcome.findings {
             *self.premises.entry(finding.name()).or_default() += finding.premises;
             if matches!(finding.verdict, Verdict::Violated(_)) {
-                self.broken.entry(finding.name()).or_insert((0, seed)).0 += 1;
+                let broken = self.broken.entry(finding.name()).or_default();
+                broken.runs += 1;
+                if broken.seeds.len() < NAMED {
+                    broken.seeds.push(seed);
+                }
             }
         }
     }
@@ -144,10 +159,13 @@ impl Shown<'_> {
             "Premises met: {}.",
             premises.collect::<Vec<_>>().join(", ")
         ));
-        for (name, (runs, seed)) in &self.total.broken {
+        for (name, Broken { runs, seeds }) in &self.total.broken {
+            let first: Vec<_> = seeds.iter().map(u64::to_string).collect();
             lines.push(format!(
-                "✗ {name} broke in {runs} runs; again: cargo run --release -p verify -- replay \
-                 {seed} --subject {subject}{} --strategy {} --to-end",
+                "✗ {name} broke in {runs} runs, first with the seeds {}; again: cargo run \
+                 --release -p verify -- replay {} --subject {subject}{} --strategy {} --to-end",
+                first.join(", "),
+                first[0],
                 scenario_arguments(&self.run.scenario),
                 self.run.strategy
             ));
@@ -170,7 +188,7 @@ impl Shown<'_> {
     fn json(&self) -> String {
         let broken = self.total.broken.iter();
         let broken = broken
-            .map(|(name, (runs, seed))| json!({"property": name, "runs": runs, "seed": seed}));
+            .map(|(name, Broken { runs, seeds })| json!({"property": name, "runs": runs, "seeds": seeds}));
         json!({
             "subject": self.run.subject.name,
             "scenario": self.run.scenario.name,

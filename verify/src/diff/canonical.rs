@@ -6,7 +6,7 @@ use sluice_core::redis::{Command, Reply};
 use super::line::{SCRIPTS, TYPED};
 
 /// Replies whose order means nothing are sorted.
-pub(super) fn canonical(command: &Command, reply: Reply) -> Reply {
+pub(crate) fn canonical(command: &Command, reply: Reply) -> Reply {
     if let Some((script, inner)) = through(command) {
         return match reply {
             // Whether it went well, and what came of it.

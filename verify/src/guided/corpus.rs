@@ -9,7 +9,7 @@
 //! the same everywhere.
 
 use hashbrown::HashMap;
-use sluice_sim::redis::FixedState;
+use sluice_sim::digest::FixedState;
 use sluice_sim::strategy::{Genes, Random};
 
 use super::coverage::Met;

@@ -20,7 +20,7 @@
 
 use hashbrown::HashMap;
 use sluice_sim::digest::Digest;
-use sluice_sim::redis::FixedState;
+use sluice_sim::digest::FixedState;
 use sluice_sim::world::{FiredFaults, Happening};
 
 use crate::property::{GateMoment, Moment};

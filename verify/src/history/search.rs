@@ -19,7 +19,7 @@
 //! the configurations that it enters, and gives up beyond a [`Budget`].
 
 use hashbrown::HashSet;
-use sluice_sim::redis::FixedState;
+use sluice_sim::digest::FixedState;
 
 use super::model::Model;
 use super::{Budget, Operation};

@@ -44,6 +44,8 @@ pub struct Tally {
     pub other_words: u64,
     /// Messages that were the same.
     pub messages: u64,
+    /// Keys that were the same in the end.
+    pub keys: u64,
     /// Leases, waits and presences that ran out in the runs.
     pub ran_out: u64,
     /// What happened in the runs besides, by name: cuts, crashes …
@@ -124,7 +126,7 @@ impl Servers {
             Some(server) => server,
             None => Stepped::start(Some(&self.binary), start.epoch_us)?,
         };
-        let report = stepped::replay(&mut server, &trace.timeline(), start);
+        let report = stepped::replay(&mut server, &trace.timeline(), &trace.left, start);
         let report = report.map_err(|why| Broken::Off { seed, why })?;
         idle().push(server);
         Ok(report)
@@ -144,13 +146,14 @@ pub fn replay(
     seeds: Range<u64>,
     each: impl Fn(u64) + Sync,
 ) -> Result<Tally, Broken> {
-    let start = Start {
-        epoch_us: EPOCH_US,
-        scripts_loaded: scenario.loads_scripts(),
-    };
     let results: Vec<Result<Tally, Broken>> = pool::each(seeds, pool::threads(), |engine, seed| {
         let run = Run::new(*subject, scenario.clone(), seed).by(strategy);
         let trace = from_file(&run, engine)?;
+        let start = Start {
+            epoch_us: EPOCH_US,
+            scripts_loaded: scenario.loads_scripts(),
+            from_snapshot: trace.from_snapshot,
+        };
         let report = servers.replay(seed, &trace, &start)?;
         each(seed);
         Ok(Tally::of(seed, &trace, report))
@@ -193,6 +196,7 @@ impl Tally {
             replies: report.equal,
             other_words: report.other_words,
             messages: report.messages,
+            keys: report.keys,
             ..Self::default()
         };
         for step in trace.steps.iter().take_while(|step| step.number < last) {
@@ -224,6 +228,7 @@ impl Tally {
         self.replies += more.replies;
         self.other_words += more.other_words;
         self.messages += more.messages;
+        self.keys += more.keys;
         self.ran_out += more.ran_out;
         for (name, times) in more.happened {
             *self.happened.entry(name).or_default() += times;

@@ -14,7 +14,8 @@ use sluice_core::script::{self, Script};
 use sluice_core::slots::{Fence, Flow, Outcome};
 use sluice_sim::world::{ActorId, Happening};
 
-use super::{Alike, End, Report, alike, beyond_one_server};
+use super::left::{Closeness, Left};
+use super::{Alike, End, Report, alike, beyond_one_server, in_the_end};
 use crate::real::{Connection, Error, Server};
 use crate::timeline::Step;
 
@@ -29,13 +30,19 @@ pub struct Setting<'a> {
     pub shortest_deadline_ms: Option<u64>,
 }
 
-/// Repeats a run on a real server, from its first step.
+/// Repeats a run on a real server, from its first step, and compares the keys
+/// that are left after the last, as far as they hold no times.
 ///
 /// # Errors
 /// If the server cannot be reached, or stops answering.
-pub fn replay(server: &Server, steps: &[Step], setting: &Setting<'_>) -> Result<Report, Error> {
+pub fn replay(
+    server: &Server,
+    steps: &[Step],
+    left: &Left,
+    setting: &Setting<'_>,
+) -> Result<Report, Error> {
     // Removes its keys when the replay is over.
-    let space = server.space()?;
+    let mut space = server.space()?;
     let mut run = Run {
         server,
         setting,
@@ -46,12 +53,26 @@ pub fn replay(server: &Server, steps: &[Step], setting: &Setting<'_>) -> Result<
         other_words: 0,
         already_loaded: 0,
     };
-    let end = run.all(steps)?;
+    let mut end = run.all(steps)?;
+    let mut keys = 0;
+    if end == End::Identical {
+        let prefix = space.prefix().to_owned();
+        let names = space.keys()?;
+        let bare = |name: &String| Bytes::from(&name.as_bytes()[prefix.len()..]);
+        let names = names.iter().map(bare).collect();
+        let closeness = Closeness::WithoutTime(&prefix);
+        let step = steps.last().map_or(0, |last| last.step);
+        keys = left.len() as u64;
+        if let Some(first) = left.against(&mut server.connect()?, names, closeness)? {
+            end = in_the_end(step, first);
+        }
+    }
     Ok(Report {
         server: server.describe(),
         equal: run.equal,
         other_words: run.other_words,
         messages: 0,
+        keys,
         already_loaded: run.already_loaded,
         end,
     })

@@ -4,7 +4,7 @@
 //! simulated server executed it, to the microsecond; with it, the server is
 //! asked for the `TIME`, and must say just that. Replies are compared as they
 //! are, fencing numbers and times to live included, and so is every message to
-//! a subscriber.
+//! a subscriber. In the end the keys are compared.
 //!
 //! Repeated as they were: connections that end, whether they were cut, given up
 //! or belonged to a process that crashed (the real one is closed, and the replay
@@ -28,8 +28,9 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::script;
 use sluice_sim::world::{ActorId, EVERYTHING, Happening, Refusal};
 
-use super::{Alike, BrokenOff, End, Report, alike, beyond_one_server};
-use crate::real::{Connection, Error, Stepped};
+use super::left::{Closeness, Left};
+use super::{Alike, BrokenOff, End, Report, alike, beyond_one_server, in_the_end};
+use crate::real::{Connection, Error, Stepped, info_field};
 use crate::timeline::Step;
 
 /// What a replay is told about the run it repeats.
@@ -39,6 +40,9 @@ pub struct Start {
     pub epoch_us: u64,
     /// The server knows the gate's scripts.
     pub scripts_loaded: bool,
+    /// When it restarts, it reads its keys from a snapshot, which lacks what has
+    /// expired by then.
+    pub from_snapshot: bool,
 }
 
 /// A message that has not come by then does not come: the server sends it
@@ -61,12 +65,17 @@ const WAITING: [&[u8]; 12] = [
     b"XREADGROUP",
 ];
 
-/// Repeats a run on this server, from its first step. Whatever is on the server
-/// is forgotten before.
+/// Repeats a run on this server, from its first step to its last, and compares
+/// the keys that are left then. Whatever is on the server is forgotten before.
 ///
 /// # Errors
 /// If the server cannot be reached, stops answering, or does not start again.
-pub fn replay(server: &mut Stepped, steps: &[Step], start: &Start) -> Result<Report, BrokenOff> {
+pub fn replay(
+    server: &mut Stepped,
+    steps: &[Step],
+    left: &Left,
+    start: &Start,
+) -> Result<Report, BrokenOff> {
     let at = |step| move |source| BrokenOff { step, source };
     server.forget(start.epoch_us).map_err(at(0))?;
     if start.scripts_loaded {
@@ -77,6 +86,8 @@ pub fn replay(server: &mut Stepped, steps: &[Step], start: &Start) -> Result<Rep
     }
     let mut run = Run {
         epoch_us: start.epoch_us,
+        from_snapshot: start.from_snapshot,
+        processes: Vec::new(),
         ahead_us: 0,
         lines: BTreeMap::new(),
         listening: BTreeMap::new(),
@@ -86,17 +97,21 @@ pub fn replay(server: &mut Stepped, steps: &[Step], start: &Start) -> Result<Rep
             equal: 0,
             other_words: 0,
             messages: 0,
+            keys: 0,
             already_loaded: 0,
             end: End::Identical,
         },
         server,
     };
+    run.learn_process().map_err(at(0))?;
     for step in steps {
         if let Some(end) = run.step(step).map_err(at(step.step))? {
             run.report.end = end;
-            break;
+            return Ok(run.report);
         }
     }
+    let last = steps.last().map_or((0, 0), |last| (last.step, last.at_ns));
+    run.compare(left, last).map_err(at(last.0))?;
     Ok(run.report)
 }
 
@@ -112,6 +127,9 @@ struct Line {
 struct Run<'a> {
     server: &'a mut Stepped,
     epoch_us: u64,
+    from_snapshot: bool,
+    /// The names (`run_id`) of the server's processes: theirs and the run's.
+    processes: Vec<(String, String)>,
     /// The server's clock is ahead by so much, for it has stepped.
     ahead_us: i64,
     lines: BTreeMap<(ActorId, u32), Line>,
@@ -162,11 +180,7 @@ impl Run<'_> {
             }
             Happening::ServerStarted { .. } => {
                 self.set_clock(step.at_ns)?;
-                let started = self.server.start_again();
-                started.map_err(|why| Error::Lost {
-                    address: self.server.describe(),
-                    source: std::io::Error::other(why),
-                })?;
+                self.start()?;
             }
             Happening::ServerRefuses { refusal, .. } => self.refusing = Some(*refusal),
             Happening::Healed => self.refusing = None,
@@ -198,6 +212,50 @@ impl Run<'_> {
             | Happening::ClockStepped { .. } => {}
         }
         Ok(None)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        let started = self.server.start_again(self.from_snapshot);
+        started.map_err(|why| Error::Lost {
+            address: self.server.describe(),
+            source: std::io::Error::other(why),
+        })?;
+        self.learn_process()
+    }
+
+    /// The process that is running now has a name, which scripts may have kept.
+    /// The simulated server counts its processes from 1.
+    fn learn_process(&mut self) -> Result<(), Error> {
+        let control = self.server.control()?;
+        let info = control.info("server")?;
+        let theirs = info_field(&info, "run_id").unwrap_or_default().to_owned();
+        let number = self.processes.len() + 1;
+        self.processes.push((theirs, format!("{number:040x}")));
+        Ok(())
+    }
+
+    /// After the last step (its number and time): are the keys the same?
+    fn compare(&mut self, left: &Left, (step, at_ns): (u64, u64)) -> Result<(), Error> {
+        self.server.set(left.time_us, at_ns)?;
+        // A run may end while the server is down: its keys are on the disk.
+        if !self.server.is_up() {
+            self.start()?;
+        }
+        let control = self.server.control()?;
+        let names = match control.ask(&Command::new("KEYS").arg("*"))? {
+            Reply::Array(names) => names,
+            other => return Err(control.nonsense(format!("it answers {other:?} to KEYS"))),
+        };
+        let names = names.into_iter().filter_map(|name| match name {
+            Reply::Bulk(name) => Some(name),
+            _ => None,
+        });
+        let first = left.against(control, names.collect(), Closeness::Exact(&self.processes))?;
+        self.report.keys = left.len() as u64;
+        if let Some(first) = first {
+            self.report.end = in_the_end(step, first);
+        }
+        Ok(())
     }
 
     /// Why no real server can be made to answer this.

@@ -32,10 +32,18 @@ impl Property for Idle {
         let now = moment.store_ms;
         let sessions = moment.gates.iter().filter(|g| g.level == Level::Sessions);
         for gate in sessions {
-            let Some((_, operation)) = &gate.operation else {
+            let Some(idle_ms) = gate.gate.config().and_then(|c| c.idle_ms) else {
                 continue;
             };
-            let Some(idle_ms) = gate.gate.config().and_then(|c| c.idle_ms) else {
+            if moment.loses_data() {
+                // The uses that it knows of now are earlier ones; which may have
+                // been at a later time, if its clock went back since.
+                let held = gate.after.held.iter().filter(|p| p.claimed);
+                let known = held.filter_map(|p| Some((p.fence, p.active_until?)));
+                let used = known.map(|(fence, until)| (fence, until.saturating_sub(idle_ms)));
+                self.used = used.collect();
+            }
+            let Some((_, operation)) = &gate.operation else {
                 continue;
             };
             for place in gate.ended() {

@@ -414,7 +414,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn nonsense(&self, why: String) -> Error {
+    pub(crate) fn nonsense(&self, why: String) -> Error {
         Error::Protocol {
             address: self.address.clone(),
             why,
@@ -423,7 +423,7 @@ impl Connection {
 }
 
 /// The value of one `name:value` line of an `INFO` text.
-pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(str::trim)

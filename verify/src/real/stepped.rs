@@ -219,20 +219,29 @@ impl Stepped {
         Ok(())
     }
 
-    /// Starts again, with the keys that were saved. Nothing, if it is up.
+    /// Whether it is running.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Starts again, with the keys that were saved: as from a snapshot, which
+    /// Redis reads without what has expired, or else with all of them. Nothing,
+    /// if it is up.
     ///
     /// # Errors
     /// [`NoClock`], if it does not start.
-    pub fn start_again(&mut self) -> Result<(), NoClock> {
+    pub fn start_again(&mut self, from_snapshot: bool) -> Result<(), NoClock> {
         match self.up {
             Some(_) => Ok(()),
+            None if from_snapshot => self.launch().map_err(NoClock),
             None => self.launch_with_all().map_err(NoClock),
         }
     }
 
     /// Starts at the beginning of time, and then sets the clock. From a dump Redis
-    /// loads no key that has expired, but from an append-only file it does; so
-    /// does the simulated server, and it shows if its clock steps back later.
+    /// loads no key that has expired, but from an append-only file it does, and it
+    /// shows if its clock steps back later.
     fn launch_with_all(&mut self) -> Result<(), String> {
         let time_us = self.clock.time_us;
         let show = |clock: &mut Clock, time_us| {
@@ -253,7 +262,7 @@ impl Stepped {
         self.set(time_us, 0)?;
         if self.up.is_none() {
             self.remove_dump()?;
-            let started = self.start_again();
+            let started = self.start_again(true);
             return started.map_err(|why| self.lost(std::io::Error::other(why)));
         }
         let control = self.control()?;

@@ -4,10 +4,11 @@ use hdrhistogram::Histogram;
 use sluice_sim::choice::Chooser;
 use sluice_sim::redis::{Engine, Server};
 use sluice_sim::strategy::Replay;
-use sluice_sim::world::{ActorId, FaultKind, Happening, World};
+use sluice_sim::world::{ActorId, FaultKind, Happening, Persistence, World};
 
 use super::{Ended, Latency, Outcome, Step, Until};
 use crate::faults::Fired;
+use crate::on_redis::left::Left;
 use crate::property::{
     self, Bounds, Broken, Finding, GateMoment, Moment, Property, Verdict, Violation,
 };
@@ -83,6 +84,20 @@ impl Watch {
         gates
             .filter_map(|(_, gate)| gate.shortest_deadline_ms())
             .min()
+    }
+
+    /// The keys that are there now.
+    pub(super) fn left(&self, engine: &Engine) -> Left {
+        let world = &self.built.world;
+        Left::of(world.server(), engine, world.server_time_us())
+    }
+
+    /// Whether the server reads its keys from a snapshot when it restarts.
+    pub(super) fn keeps_snapshots(&self) -> bool {
+        matches!(
+            self.built.world.faults().persistence,
+            Persistence::Rdb { .. }
+        )
     }
 
     /// Steps until the end. `stop` is asked before every step.

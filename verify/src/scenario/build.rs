@@ -78,11 +78,12 @@ impl Scenario {
                     FaultKind::ServerSplit => !gates.iter().any(|(_, gate)| gate.may_be_split()),
                     _ => false,
                 };
-                let mut faults = swarm_faults(never, &mut draw);
+                let guarded = gates.iter().all(|(_, gate)| gate.survives_power_loss());
+                let mut faults = swarm_faults(never, guarded, &mut draw);
                 if repeatable {
                     // With so few keys a real server is never seen to load them.
                     faults.loading_ns_max = 0;
-                } else if gates.iter().all(|(_, gate)| gate.survives_power_loss()) {
+                } else if guarded {
                     faults.persistence = persistence(&mut draw);
                 }
                 faults
@@ -264,8 +265,9 @@ impl Scenario {
     }
 }
 
-/// `never`: what no gate of the subject has to bear.
-fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Faults {
+/// `never`: what no gate of the subject has to bear. `guarded`: it gives nothing
+/// for a lease after its birth and after each stop of the server.
+fn swarm_faults(never: impl Fn(FaultKind) -> bool, guarded: bool, draw: &mut Draw<'_>) -> Faults {
     let mut weights = PerFault::default();
     for kind in FaultKind::ALL {
         // Swarm testing (Groce et al. 2012): leave some out altogether.
@@ -277,9 +279,14 @@ fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Fault
             | FaultKind::Eviction
             | FaultKind::PowerLoss => {
                 let aside = kind as u32;
-                match draw.aside(aside, 2) {
-                    1 => 1 + draw.aside(aside + 100, 100) as u32,
-                    _ => 0,
+                // Who says to survive a failover mostly has to.
+                let of = match kind {
+                    FaultKind::ServerFailover => 4,
+                    _ => 2,
+                };
+                match draw.aside(aside, of) {
+                    0 => 0,
+                    _ => 1 + draw.aside(aside + 100, 100) as u32,
                 }
             }
             _ if draw.one_in(2) => draw.between(1, 100) as u32,
@@ -291,7 +298,20 @@ fn swarm_faults(never: impl Fn(FaultKind) -> bool, draw: &mut Draw<'_>) -> Fault
     if !draw.one_in(8) {
         weights[FaultKind::ServerWipe] = 0;
     }
-    let mut faults = Faults::new(weights, draw.between(8, 25) * S);
+    let mut until_ns = draw.between(8, 25) * S;
+    if guarded {
+        // Or the next stop would come before there is anything to lose again.
+        for kind in [
+            FaultKind::ServerRestart,
+            FaultKind::ServerWipe,
+            FaultKind::ServerFailover,
+            FaultKind::PowerLoss,
+        ] {
+            weights[kind] = weights[kind].div_ceil(3);
+        }
+        until_ns *= 2;
+    }
+    let mut faults = Faults::new(weights, until_ns);
     faults.outage_ns_max = draw.between(500, 8_000) * MS;
     faults
 }

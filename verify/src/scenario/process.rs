@@ -12,6 +12,7 @@ use sluice_core::redis::Bytes;
 use sluice_core::slots::{Class, Config, Ended, Event as SlotsEvent, Fence, Outcome, Slots};
 use sluice_core::time::{LocalTime, StoreTime};
 use sluice_sim::world::Program;
+use smallvec::SmallVec;
 
 use super::operator::Operator;
 use super::user::{QueryStage, Stage, User};
@@ -38,6 +39,9 @@ pub struct Process {
     operator: Option<Operator>,
     outputs: VecDeque<(u16, Output)>,
 }
+
+/// What a user wants next, in order: few things at a time.
+type Asks = SmallVec<[(Level, Ask); 4]>;
 
 /// A semaphore inside the process (B23).
 #[derive(Clone, Debug)]
@@ -121,22 +125,23 @@ impl Process {
     /// Lets users act and hear until nothing follows any more.
     fn settle(&mut self, now: LocalTime, seat: usize) {
         let has_queries = self.queries.is_some();
-        let mut asks = VecDeque::new();
+        let mut asks = Asks::new();
         loop {
             // Hear first: what a client has just told may change what to do.
             self.drain(now, seat, &mut asks);
             if asks.is_empty() {
                 asks.extend(self.seats[seat].user.act(now, has_queries));
             }
-            let Some((level, ask)) = asks.pop_front() else {
+            if asks.is_empty() {
                 return;
-            };
+            }
+            let (level, ask) = asks.remove(0);
             self.ask(now, seat, level, ask);
         }
     }
 
     /// Takes what the clients of a seat want, and tells its user what they tell.
-    fn drain(&mut self, now: LocalTime, seat: usize, asks: &mut VecDeque<(Level, Ask)>) {
+    fn drain(&mut self, now: LocalTime, seat: usize, asks: &mut Asks) {
         for level in [Level::Sessions, Level::Queries] {
             let actor = 2 * seat as u16 + level as u16;
             let Seat {

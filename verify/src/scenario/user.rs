@@ -1,6 +1,7 @@
 //! One user: arrives, acquires a session, runs queries inside it, leaves.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use sluice_core::client::{Ask, Event, Likeness};
 use sluice_core::slots::{Ended, Fence};
@@ -118,7 +119,7 @@ pub struct User {
     session_over: bool,
     pending: [bool; 2],
     lives: u32,
-    id: String,
+    id: Arc<str>,
 }
 
 impl User {
@@ -139,7 +140,7 @@ impl User {
             session_over: false,
             pending: [false; 2],
             lives: 0,
-            id: format!("u{number}"),
+            id: format!("u{number}").into(),
         }
     }
 
@@ -308,7 +309,7 @@ impl User {
     pub fn restart(&mut self, now: LocalTime) {
         self.lives += 1;
         if self.plan.renamed {
-            self.id = format!("u{}r{}", self.number, self.lives);
+            self.id = format!("u{}r{}", self.number, self.lives).into();
         }
         for pending in &mut self.pending {
             if *pending {

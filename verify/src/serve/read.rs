@@ -69,6 +69,15 @@ impl Reader {
         }
     }
 
+    /// No argument may be longer from now on; one that was announced already may.
+    pub const fn limit_bulk(&mut self, most: usize) {
+        self.limits.bulk = most;
+        let least = most.saturating_add(1 << 20);
+        if self.limits.request < least {
+            self.limits.request = least;
+        }
+    }
+
     /// Takes what has arrived.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.at > 0 && (self.at == self.buffer.len() || self.at > LINE_MAX) {

@@ -2,8 +2,10 @@
 //!
 //! The simulated server answers in the shapes of RESP2. What a reply is in
 //! RESP3 (a map, a set, a double) follows from the command alone; [`Shape`]
-//! knows it, as clients know it who speak RESP2. What a script returns stays as
-//! it is.
+//! knows it, as clients know it who speak RESP2. What a script returns the
+//! server writes itself ([`Server::poll_typed`](sluice_sim::redis::Server)).
+
+use std::collections::VecDeque;
 
 use sluice_core::redis::{Command, Reply};
 pub use sluice_sim::redis::Shape;
@@ -44,23 +46,66 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, shape: Shape, protocol: Protocol)
         }
         Reply::Array(items) if resp3 => aggregate(out, items, shape),
         Reply::Array(items) => {
+            // Where there is no place, there is no pair either.
+            let inner = match shape {
+                Shape::Places => Shape::NullArray,
+                _ => Shape::Plain,
+            };
             head(out, b'*', items.len());
             for item in items {
-                write(out, item, Shape::Plain, protocol);
+                write(out, item, inner, protocol);
             }
         }
     }
 }
 
+/// Appends the reply to a command. `typed`: what scripts answered, as it goes on
+/// the wire, the next first; those of a client that speaks RESP2 leave nothing.
+pub fn write_reply(
+    out: &mut Vec<u8>,
+    command: &Command,
+    reply: &Reply,
+    typed: &mut VecDeque<Vec<u8>>,
+    protocol: Protocol,
+) {
+    let scripted = is_script(command) && !matches!(reply, Reply::Error(_));
+    match typed.pop_front_if(|_| scripted) {
+        Some(bytes) => out.extend(bytes),
+        None => write(out, reply, Shape::of(&command.args), protocol),
+    }
+}
+
 /// Appends the reply to `EXEC`: each part has the shape of its command's.
-pub fn write_all(out: &mut Vec<u8>, replies: &[Reply], queued: &[Command], protocol: Protocol) {
+pub fn write_all(
+    out: &mut Vec<u8>,
+    replies: &[Reply],
+    queued: &[Command],
+    typed: &mut VecDeque<Vec<u8>>,
+    protocol: Protocol,
+) {
     head(out, b'*', replies.len());
     for (at, reply) in replies.iter().enumerate() {
-        let shape = queued
-            .get(at)
-            .map_or(Shape::Plain, |one| Shape::of(&one.args));
-        write(out, reply, shape, protocol);
+        match queued.get(at) {
+            Some(command) => write_reply(out, command, reply, typed, protocol),
+            None => write(out, reply, Shape::Plain, protocol),
+        }
     }
+}
+
+/// Whether what is answered is the result of a script.
+fn is_script(command: &Command) -> bool {
+    const NAMES: [&str; 6] = [
+        "eval",
+        "eval_ro",
+        "evalsha",
+        "evalsha_ro",
+        "fcall",
+        "fcall_ro",
+    ];
+    let name = command.name();
+    NAMES
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// An array in RESP3.
@@ -102,10 +147,16 @@ fn aggregate(out: &mut Vec<u8>, items: &[Reply], shape: Shape) {
                 write(out, &pair[1], value, RESP3);
             }
         }
-        Shape::Doubles => {
+        Shape::Doubles | Shape::Places | Shape::Located => {
+            let inner = match shape {
+                Shape::Doubles => Shape::Double,
+                Shape::Places => Shape::Doubles,
+                // Of what was found, an array is the place.
+                _ => Shape::Places,
+            };
             head(out, b'*', items.len());
             for item in items {
-                write(out, item, Shape::Double, RESP3);
+                write(out, item, inner, RESP3);
             }
         }
         Shape::LastDouble => {
@@ -215,6 +266,21 @@ mod tests {
             ),
             (&["ZSCORE", "z", "a"], &Reply::bulk("2"), "$1 2 ", ",2 "),
             (&["GET", "k"], &Reply::Nil, "$-1 ", "_ "),
+            (
+                &["GEOPOS", "g", "a", "none"],
+                &Reply::Array(vec![array(&["1", "2"]), Reply::Nil]),
+                "*2 *2 $1 1 $1 2 *-1 ",
+                "*2 *2 ,1 ,2 _ ",
+            ),
+            (
+                &["GEORADIUS", "g", "1", "1", "5", "km", "WITHCOORD"],
+                &Reply::Array(vec![Reply::Array(vec![
+                    Reply::bulk("a"),
+                    array(&["1", "2"]),
+                ])]),
+                "*1 *2 $1 a *2 $1 1 $1 2 ",
+                "*1 *2 $1 a *2 ,1 ,2 ",
+            ),
             (&["BLPOP", "k", "0"], &Reply::Nil, "*-1 ", "_ "),
             (&["INFO"], &Reply::bulk("x"), "$1 x ", "=5 txt:x "),
             (

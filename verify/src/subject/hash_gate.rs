@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sluice_core::client::{Ask, Client, Event, Failure, Input, Likeness, Output, RequestId};
-use sluice_core::redis::{Command, Reply};
+use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::slots::{Fence, Rejected};
 use sluice_core::time::LocalTime;
 
@@ -99,8 +99,9 @@ enum State {
     Leave,
     /// The reply to `LPOP`.
     Pop,
-    /// The reply to the popped one's `HSET` or script.
-    Activate,
+    /// The reply to the `HSET` or script of the one that was popped (nobody, if
+    /// one script does all).
+    Activate(Bytes),
     /// The reply to `LREM`: leaving the queue.
     Unqueue,
 }
@@ -109,12 +110,12 @@ enum State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HashGate {
     settings: Arc<Settings>,
-    id: String,
+    id: Bytes,
     state: State,
     waits: bool,
     cancelling: bool,
-    /// What awaits its reply, to be sent again if it fails.
-    outstanding: Option<(RequestId, Command)>,
+    /// The request of this state, while it may be answered.
+    outstanding: Option<RequestId>,
     sent: u64,
     retry_at: Option<LocalTime>,
     look_at: Option<LocalTime>,
@@ -124,7 +125,7 @@ pub struct HashGate {
 impl HashGate {
     /// A client with this id, outside the gate.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, id: impl Into<String>) -> Self {
+    pub fn new(settings: Arc<Settings>, id: impl Into<Bytes>) -> Self {
         Self {
             settings,
             id: id.into(),
@@ -145,13 +146,50 @@ impl HashGate {
         self.state == State::Outside
     }
 
-    fn send(&mut self, state: State, command: Command) {
+    /// Goes on to a state that awaits a reply, and asks for it.
+    fn send(&mut self, state: State) {
         self.state = state;
         self.sent += 1;
         let request = RequestId(self.sent);
-        self.outstanding = Some((request, command.clone()));
+        let command = self.command();
+        self.outstanding = Some(request);
         self.retry_at = None;
         self.outputs.push_back(Output::Send { request, command });
+    }
+
+    /// What is sent in this state, the first time and again.
+    fn command(&self) -> Command {
+        let Settings {
+            sessions, queue, ..
+        } = &*self.settings;
+        match &self.state {
+            State::Count => Command::new("HLEN").arg(sessions),
+            State::Enter => match self.settings.door {
+                Door::TwoRoundTrips => self.write_session(&self.id),
+                Door::Script => self.through_the_script(&self.id),
+                Door::Whole => self.whole(ENTER_SCRIPT),
+            },
+            State::Push => Command::new("RPUSH").arg(queue).arg(&self.id),
+            State::Look if self.settings.door == Door::Whole => self.whole(LOOK_SCRIPT),
+            State::Look => Command::new("HEXISTS").arg(sessions).arg(&self.id),
+            State::Leave => Command::new("HDEL").arg(sessions).arg(&self.id),
+            State::Pop => Command::new("LPOP").arg(queue),
+            State::Activate(popped) => match self.settings.activation {
+                Activation::Unconditional => self.write_session(popped),
+                Activation::Reentry => self.through_the_script(popped),
+                Activation::Swap => Command::new("EVAL")
+                    .arg(SWAP_SCRIPT)
+                    .num(1)
+                    .arg(sessions)
+                    .arg(&self.id)
+                    .arg(popped),
+                Activation::Whole => self.whole(LEAVE_SCRIPT),
+            },
+            State::Unqueue => Command::new("LREM").arg(queue).num(0).arg(&self.id),
+            State::Outside | State::Queued | State::Inside => {
+                unreachable!("nothing is sent in {:?}", self.state)
+            }
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -173,7 +211,7 @@ impl HashGate {
             // A cancel under way is carried out when the reply is in.
             (Ask::Cancel, State::Queued) => {
                 self.cancelling = true;
-                self.unqueue();
+                self.send(State::Unqueue);
             }
             (Ask::Cancel, _) => self.cancelling = true,
             (Ask::Touch | Ask::Acquire | Ask::TryAcquire | Ask::Release, _) => {}
@@ -181,20 +219,10 @@ impl HashGate {
     }
 
     fn knock(&mut self) {
-        match self.settings.door {
-            Door::TwoRoundTrips => {
-                let count = Command::new("HLEN").arg(&self.settings.sessions);
-                self.send(State::Count, count);
-            }
-            Door::Script => {
-                let enter = self.through_the_script(&self.id);
-                self.send(State::Enter, enter);
-            }
-            Door::Whole => {
-                let enter = self.whole(ENTER_SCRIPT);
-                self.send(State::Enter, enter);
-            }
-        }
+        self.send(match self.settings.door {
+            Door::TwoRoundTrips => State::Count,
+            Door::Script | Door::Whole => State::Enter,
+        });
     }
 
     /// A script on both keys.
@@ -208,7 +236,7 @@ impl HashGate {
             .arg(&self.id)
     }
 
-    fn through_the_script(&self, id: &str) -> Command {
+    fn through_the_script(&self, id: &[u8]) -> Command {
         Command::new("EVAL")
             .arg(CAP_SCRIPT)
             .num(1)
@@ -217,7 +245,7 @@ impl HashGate {
             .arg(id)
     }
 
-    fn write_session(&self, id: &str) -> Command {
+    fn write_session(&self, id: &[u8]) -> Command {
         Command::new("HSET")
             .arg(&self.settings.sessions)
             .arg(id)
@@ -225,42 +253,11 @@ impl HashGate {
     }
 
     fn leave(&mut self) {
-        match self.settings.activation {
-            Activation::Unconditional | Activation::Reentry => {
-                let leave = Command::new("HDEL")
-                    .arg(&self.settings.sessions)
-                    .arg(&self.id);
-                self.send(State::Leave, leave);
-            }
-            Activation::Swap => self.pop(),
-            Activation::Whole => {
-                let leave = self.whole(LEAVE_SCRIPT);
-                self.send(State::Activate, leave);
-            }
-        }
-    }
-
-    fn pop(&mut self) {
-        let pop = Command::new("LPOP").arg(&self.settings.queue);
-        self.send(State::Pop, pop);
-    }
-
-    fn swap(&mut self, popped: &[u8]) {
-        let swap = Command::new("EVAL")
-            .arg(SWAP_SCRIPT)
-            .num(1)
-            .arg(&self.settings.sessions)
-            .arg(&self.id)
-            .arg(popped);
-        self.send(State::Activate, swap);
-    }
-
-    fn unqueue(&mut self) {
-        let unqueue = Command::new("LREM")
-            .arg(&self.settings.queue)
-            .num(0)
-            .arg(&self.id);
-        self.send(State::Unqueue, unqueue);
+        self.send(match self.settings.activation {
+            Activation::Unconditional | Activation::Reentry => State::Leave,
+            Activation::Swap => State::Pop,
+            Activation::Whole => State::Activate(Bytes::default()),
+        });
     }
 
     fn admitted(&mut self) {
@@ -280,10 +277,7 @@ impl HashGate {
         if self.cancelling {
             self.outside(Event::Cancelled);
         } else if self.waits {
-            let push = Command::new("RPUSH")
-                .arg(&self.settings.queue)
-                .arg(&self.id);
-            self.send(State::Push, push);
+            self.send(State::Push);
         } else {
             self.outside(Event::Rejected(Rejected::Busy));
         }
@@ -313,23 +307,20 @@ impl HashGate {
         self.outstanding = None;
         let number = reply.as_int().unwrap_or(0);
         match self.state {
-            State::Count if number < i64::from(self.settings.cap) => {
-                let write = self.write_session(&self.id);
-                self.send(State::Enter, write);
-            }
+            State::Count if number < i64::from(self.settings.cap) => self.send(State::Enter),
             State::Count => self.turned_away(),
             State::Enter if number == 0 => match self.settings.door {
                 Door::TwoRoundTrips => self.admitted(), // it was there already
                 Door::Script => self.turned_away(),
-                Door::Whole if self.cancelling => self.unqueue(),
+                Door::Whole if self.cancelling => self.send(State::Unqueue),
                 Door::Whole if self.waits => {
                     self.tell(Event::Waiting { position: 0 });
                     self.wait(now);
                 }
-                Door::Whole => self.unqueue(),
+                Door::Whole => self.send(State::Unqueue),
             },
             State::Enter => self.admitted(),
-            State::Push if self.cancelling => self.unqueue(),
+            State::Push if self.cancelling => self.send(State::Unqueue),
             State::Push => {
                 self.tell(Event::Waiting {
                     position: u64::try_from(number).unwrap_or(0),
@@ -337,26 +328,18 @@ impl HashGate {
                 self.wait(now);
             }
             State::Look if number == 1 => self.admitted(),
-            State::Look if self.cancelling => self.unqueue(),
+            State::Look if self.cancelling => self.send(State::Unqueue),
             State::Look => self.wait(now),
-            State::Leave => self.pop(),
-            State::Pop if self.settings.activation == Activation::Swap => {
-                self.swap(reply.as_bytes().unwrap_or_default());
-            }
+            State::Leave => self.send(State::Pop),
             State::Pop => match reply.as_bytes() {
-                None => self.gone(),
-                Some(popped) => {
-                    let popped = String::from_utf8_lossy(popped).into_owned();
-                    let activate = match self.settings.activation {
-                        Activation::Reentry => self.through_the_script(&popped),
-                        Activation::Unconditional | Activation::Swap | Activation::Whole => {
-                            self.write_session(&popped)
-                        }
-                    };
-                    self.send(State::Activate, activate);
+                // Who swaps leaves by the script, popped or not.
+                None if self.settings.activation != Activation::Swap => self.gone(),
+                popped => {
+                    let popped = Bytes::from(popped.unwrap_or_default());
+                    self.send(State::Activate(popped));
                 }
             },
-            State::Activate => self.gone(),
+            State::Activate(_) => self.gone(),
             // Popped already: somebody is just letting us in.
             State::Unqueue if number == 0 => self.leave(),
             State::Unqueue if self.waits => self.outside(Event::Cancelled),
@@ -376,41 +359,24 @@ impl Client for HashGate {
         match input {
             Input::Ask(ask) => self.ask(ask),
             Input::Reply(request, reply) => {
-                if self
-                    .outstanding
-                    .as_ref()
-                    .is_some_and(|(r, _)| *r == request)
-                {
+                if self.outstanding == Some(request) {
                     self.replied(now, &reply);
                 }
             }
             Input::Failed(request, Failure::NotSent | Failure::Unknown) => {
-                if self
-                    .outstanding
-                    .as_ref()
-                    .is_some_and(|(r, _)| *r == request)
-                {
+                if self.outstanding == Some(request) {
                     self.retry_at = Some(now.plus_ms(self.settings.retry_ms));
                 }
             }
             Input::Subscribed | Input::Unsubscribed | Input::Message(_) => {}
             Input::Wake => {}
         }
-        if self.retry_at.is_some_and(|at| at <= now)
-            && let Some((_, command)) = self.outstanding.take()
-        {
-            let state = self.state.clone();
-            self.send(state, command);
+        if self.retry_at.is_some_and(|at| at <= now) && self.outstanding.is_some() {
+            self.send(self.state.clone());
         }
         if self.state == State::Queued && self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
-            let look = match self.settings.door {
-                Door::Whole => self.whole(LOOK_SCRIPT),
-                Door::TwoRoundTrips | Door::Script => Command::new("HEXISTS")
-                    .arg(&self.settings.sessions)
-                    .arg(&self.id),
-            };
-            self.send(State::Look, look);
+            self.send(State::Look);
         }
     }
 

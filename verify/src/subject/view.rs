@@ -8,7 +8,8 @@ use std::hash::{BuildHasher, Hasher};
 use hashbrown::HashTable;
 use sluice_core::redis::Bytes;
 use sluice_core::script::{GateKeys, Zone};
-use sluice_sim::redis::{FixedState, HashValue, Keyspace, ZSet};
+use sluice_sim::digest::FixedState;
+use sluice_sim::redis::{HashValue, Keyspace, ZSet};
 
 /// One place, as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -367,7 +368,7 @@ fn residue(
 }
 
 fn hash(id: &[u8]) -> u64 {
-    let mut hasher = FixedState.build_hasher();
+    let mut hasher = FixedState::default().build_hasher();
     hasher.write(id);
     hasher.finish()
 }

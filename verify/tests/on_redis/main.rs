@@ -11,6 +11,7 @@ use sluice_core::script::{self, GateKeys};
 use sluice_core::slots::{Class, Config, Outcome};
 use sluice_sim::redis;
 use sluice_sim::world::{ActorId, Happening};
+use verify::on_redis::left::Left;
 use verify::on_redis::{End, Report};
 use verify::scenario::EPOCH_US;
 use verify::timeline::Step;
@@ -60,6 +61,12 @@ impl Recorded {
             reply,
             sent_ns: 0,
         });
+    }
+
+    /// The keys that are there now.
+    fn left(&self) -> Left {
+        let now_us = (EPOCH_US + self.now_us).saturating_add_signed(self.ahead_us);
+        Left::of(&self.server, &self.engine, now_us)
     }
 
     fn push(&mut self, what: Happening) {

@@ -27,7 +27,7 @@ fn repeat(recorded: &Recorded, server: &Server) -> Result<Report, real::Error> {
         key_prefix: "t:",
         shortest_deadline_ms: Some(1_000),
     };
-    replay(server, &recorded.steps, &setting)
+    replay(server, &recorded.steps, &recorded.left(), &setting)
 }
 
 fn overshoot(server: &Server) -> Result<(), Failed> {
@@ -106,7 +106,7 @@ fn races(server: &Server) -> Result<(), Failed> {
             key_prefix: "{",
             shortest_deadline_ms: trace.shortest_deadline_ms,
         };
-        let report = replay(server, &trace.timeline(), &setting)?;
+        let report = replay(server, &trace.timeline(), &trace.left, &setting)?;
         if report.end != End::Identical || report.equal < 10 {
             return Err(format!(
                 "{report}\nagain: verify replay {seed} --subject slots --to-end --on redis"

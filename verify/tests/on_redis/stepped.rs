@@ -27,6 +27,14 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("leases and keys end when they ended in the run", leases),
         trial("a lease that ends 1 ms late is found", late),
         trial("a planted reply is found at its step", planted),
+        trial(
+            "a key that is otherwise in the end is found",
+            left_otherwise,
+        ),
+        trial(
+            "from a snapshot nothing that has expired comes back",
+            snapshot,
+        ),
         trial("messages are compared", messages),
         trial("the server dies and comes back", restarts),
         trial(
@@ -45,8 +53,9 @@ fn repeat(recorded: &Recorded, server: &mut Stepped) -> Result<Report, Failed> {
     let start = Start {
         epoch_us: EPOCH_US,
         scripts_loaded: false,
+        from_snapshot: false,
     };
-    Ok(replay(server, &recorded.steps, &start)?)
+    Ok(replay(server, &recorded.steps, &recorded.left(), &start)?)
 }
 
 /// One slot with a lease of 5 s: `a` lets it run out, `b` waits for it. Before `b`
@@ -130,6 +139,118 @@ fn planted(mut server: Stepped) -> Result<(), Failed> {
     }
 }
 
+/// What no reply has told: another value, expiry, member, type, a key more and
+/// a key less, planted on the simulated server behind the run's back.
+fn left_otherwise(mut server: Stepped) -> Result<(), Failed> {
+    let all: &[&[&str]] = &[
+        &["SET", "s", "a"],
+        &["SET", "m", "a", "PX", "50000"],
+        &["HSET", "h", "f", "1", "g", "2"],
+        &["ZADD", "z", "1", "a", "2", "b"],
+        &["RPUSH", "l", "a", "b"],
+        &["SADD", "t", "a", "b"],
+        &["XADD", "x", "1-1", "f", "v"],
+    ];
+    let command = |words: &[&str]| words[1..].iter().fold(Command::new(words[0]), Command::arg);
+    let recorded = || {
+        let mut recorded = Recorded::new();
+        for words in all {
+            recorded.run(1, command(words));
+        }
+        recorded.now_us += 20_000_123;
+        recorded.run(1, Command::new("PING"));
+        recorded
+    };
+    let same = repeat(&recorded(), &mut server)?;
+    expect(&same, &End::Identical)?;
+    if same.keys != 7 {
+        return Err(format!("{} keys were compared", same.keys).into());
+    }
+    let planted: &[(&[&str], &str, &str, &str)] = &[
+        (&["SET", "s", "b"], "GET s", "\"b\"", "\"a\""),
+        (&["PEXPIRE", "m", "29999"], "PTTL m", ":29999", ":30000"),
+        (&["PERSIST", "m"], "PTTL m", ":-1", ":30000"),
+        (&["HSET", "h", "g", "3"], "HGETALL h", "\"3\"", "\"2\""),
+        (&["ZADD", "z", "2.5", "b"], "ZRANGE z", "2.5", "\"2\""),
+        (&["RPUSH", "l", "c"], "LRANGE l", "\"c\"", "\"b\""),
+        (&["SREM", "t", "b"], "SMEMBERS t", "[\"a\"]", "\"b\""),
+        (
+            &["XADD", "x", "1-2", "f", "v"],
+            "XINFO STREAM x",
+            "1-2",
+            "1-1",
+        ),
+        (&["SET", "l", "a"], "TYPE l", "string", "list"),
+        (
+            &["SET", "new", "a"],
+            "which keys",
+            "new besides",
+            "nothing else",
+        ),
+        (&["DEL", "h"], "which keys", "nothing else", "h besides"),
+    ];
+    for (words, asked, ours, theirs) in planted {
+        let mut recorded = recorded();
+        let now_us = EPOCH_US + recorded.now_us;
+        let session = SessionId(77);
+        let planted = command(words);
+        (recorded.server).execute(&recorded.engine, now_us, session, &planted);
+        match repeat(&recorded, &mut server)?.end {
+            End::Differs {
+                step,
+                command,
+                simulated,
+                real,
+            } if step == recorded.last()
+                && command.contains(asked)
+                && simulated.contains(ours)
+                && real.contains(theirs) => {}
+            end => return Err(format!("{words:?} was not found: {end:?}").into()),
+        }
+    }
+    Ok(())
+}
+
+/// `short` has expired when the server starts, and its clock steps back to when
+/// it had not: an append-only file brings it back, a snapshot does not.
+fn snapshot(mut server: Stepped) -> Result<(), Failed> {
+    for from_snapshot in [false, true] {
+        let mut recorded = Recorded::new();
+        for (key, ms) in [("short", 100), ("long", 900)] {
+            let set = Command::new("SET").arg(key).arg("v");
+            recorded.run(1, set.arg("PX").num(ms));
+        }
+        recorded.push(Happening::ServerStopped {
+            kind: FaultKind::ServerRestart,
+            lost: 0,
+            until_ns: 0,
+        });
+        recorded.server.restart(true);
+        recorded.now_us += 200_000;
+        if from_snapshot {
+            let now_us = EPOCH_US + recorded.now_us;
+            recorded.server.load_snapshot(now_us);
+        }
+        recorded.push(Happening::ServerStarted {
+            loading_until_ns: 0,
+        });
+        recorded.ahead_us = -150_000;
+        recorded.push(Happening::ServerClockStepped { by_us: -150_000 });
+        let get = |key: &str| Command::new("GET").arg(key);
+        assert_eq!(recorded.run(2, get("long")), Reply::bulk("v"));
+        let short = recorded.run(2, get("short"));
+        assert_eq!(short == Reply::Nil, from_snapshot);
+        let start = Start {
+            epoch_us: EPOCH_US,
+            scripts_loaded: false,
+            from_snapshot,
+        };
+        let report = replay(&mut server, &recorded.steps, &recorded.left(), &start)?;
+        expect(&report, &End::Identical)?;
+    }
+    Ok(())
+}
+
 fn messages(mut server: Stepped) -> Result<(), Failed> {
     let publish = || Command::new("PUBLISH").arg("news").arg("hello");
     let told = |payload: &str| Happening::Message {
@@ -208,7 +329,9 @@ fn restarts(mut server: Stepped) -> Result<(), Failed> {
     assert_eq!(recorded.run(2, exists()), Reply::Array(vec![Reply::Int(0)]));
     stop(&mut recorded, FaultKind::ServerWipe);
     assert_eq!(recorded.run(3, get("kept")), Reply::Nil);
-    // A run may end while the server is down; the next one has it up and empty.
+    recorded.run(3, Command::new("SET").arg("last").arg("v"));
+    // A run may end while the server is down: then it is asked once it is up. The
+    // next run has it up and empty.
     recorded.push(Happening::ServerStopped {
         kind: FaultKind::ServerRestart,
         lost: 0,

@@ -3,10 +3,10 @@
 use sluice_core::redis::Reply;
 
 use super::bits::NOT_AN_OFFSET;
-use super::strings::MAX_STRING;
 use super::{Arg, Fail, Out};
 use crate::redis::State;
 use crate::redis::number::parse_i64;
+use crate::redis::settings::BULK;
 
 const NOT_A_TYPE: Fail = Fail::fixed(
     "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
@@ -41,7 +41,7 @@ struct Step {
     overflow: Overflow,
 }
 
-fn field(kind: &Arg, offset: &Arg) -> Result<Field, Fail> {
+fn field(kind: &Arg, offset: &Arg, longest: usize) -> Result<Field, Fail> {
     let signed = match kind.first() {
         Some(b'i') => true,
         Some(b'u') => false,
@@ -56,7 +56,7 @@ fn field(kind: &Arg, offset: &Arg) -> Result<Field, Fail> {
     };
     let at = parse_i64(text).map(|at| at.wrapping_mul(unit));
     let at = at.and_then(|at| usize::try_from(at).ok());
-    let at = at.filter(|at| at >> 3 < MAX_STRING).ok_or(NOT_AN_OFFSET)?;
+    let at = at.filter(|at| at >> 3 < longest).ok_or(NOT_AN_OFFSET)?;
     Ok(Field {
         signed,
         bits: bits as u32,
@@ -64,7 +64,7 @@ fn field(kind: &Arg, offset: &Arg) -> Result<Field, Fail> {
     })
 }
 
-fn steps(args: &[Arg]) -> Result<Vec<Step>, Fail> {
+fn steps(args: &[Arg], longest: usize) -> Result<Vec<Step>, Fail> {
     let mut overflow = Overflow::Wrap;
     let mut found = Vec::new();
     let mut rest = args;
@@ -87,7 +87,7 @@ fn steps(args: &[Arg]) -> Result<Vec<Step>, Fail> {
         if !(get || set || word.is("INCRBY") && after.len() >= 3) {
             return Err(Fail::SYNTAX);
         }
-        let field = field(&after[0], &after[1])?;
+        let field = field(&after[0], &after[1], longest)?;
         let action = if get {
             Action::Get
         } else if set {
@@ -197,7 +197,7 @@ pub(super) fn bitfield_ro(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn run(state: &mut State, args: &[Arg], read_only: bool) -> Out {
-    let steps = steps(&args[2..])?;
+    let steps = steps(&args[2..], state.settings.size(&BULK))?;
     let writes = steps.iter().filter(|s| !matches!(s.action, Action::Get));
     let last = writes.map(|s| s.field.at + s.field.bits as usize - 1).max();
     let Some(last) = last else {

@@ -2,23 +2,24 @@
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::strings::MAX_STRING;
 use super::{Arg, Fail, Out, int};
 use crate::redis::State;
+use crate::redis::settings::BULK;
 use crate::redis::value::Value;
 
 pub(super) const NOT_AN_OFFSET: Fail =
     Fail::fixed("ERR bit offset is not an integer or out of range");
 
 /// A bit's place; none lies beyond the longest string.
-fn offset(arg: &Arg) -> Result<usize, Fail> {
+fn offset(state: &State, arg: &Arg) -> Result<usize, Fail> {
+    let longest = state.settings.size(&BULK);
     let at = arg.int().ok().and_then(|at| usize::try_from(at).ok());
-    at.filter(|at| at >> 3 < MAX_STRING).ok_or(NOT_AN_OFFSET)
+    at.filter(|at| at >> 3 < longest).ok_or(NOT_AN_OFFSET)
 }
 
 pub(super) fn setbit(state: &mut State, args: &[Arg]) -> Out {
     const NOT_A_BIT: Fail = Fail::fixed("ERR bit is not an integer or out of range");
-    let at = offset(&args[2])?;
+    let at = offset(state, &args[2])?;
     let on = match args[3].int() {
         Ok(0) => false,
         Ok(1) => true,
@@ -41,7 +42,7 @@ pub(super) fn setbit(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn getbit(state: &mut State, args: &[Arg]) -> Out {
-    let at = offset(&args[2])?;
+    let at = offset(state, &args[2])?;
     let text = state.db.read_str(&args[1])?;
     let byte = text.and_then(|text| text.get(at >> 3)).unwrap_or(&0);
     int(usize::from(byte & (0x80 >> (at & 7)) != 0))
@@ -111,6 +112,9 @@ pub(super) fn bitcount(state: &mut State, args: &[Arg]) -> Out {
     let Some(text) = state.db.read_str(&args[1])? else {
         return int(0);
     };
+    if args.len() > 4 && !state.version.counts_single_bits() {
+        return Err(Fail::SYNTAX);
+    }
     let span = match &args[2..] {
         [start, end, ..] if args.len() <= 5 => {
             let (start, end) = (start.int()?, end.int()?);
@@ -171,6 +175,9 @@ pub(super) fn bitpos(state: &mut State, args: &[Arg]) -> Out {
     let Some(text) = state.db.read_str(&args[1])? else {
         return Ok(Reply::Int(if wanted { -1 } else { 0 }));
     };
+    if args.len() > 5 && !state.version.counts_single_bits() {
+        return Err(Fail::SYNTAX);
+    }
     let span = position_span(&args[3..])?;
     let (start, end) = span.of(text.len());
     Ok(Reply::Int(match position(text, start, end, wanted) {

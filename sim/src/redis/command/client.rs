@@ -215,6 +215,30 @@ fn unblock(server: &mut Server, args: &[Arg]) -> Out {
     super::flag(id.is_ok_and(|id| server.unpark(id, error)))
 }
 
+/// `timeout [WRITE | ALL]`. Only where there is a network: in a simulated world
+/// clients and the way to them are paused by the world.
+fn pause(server: &mut Server, args: &[Arg]) -> Out {
+    let all = match args.get(3) {
+        None => true,
+        Some(mode) if mode.is("ALL") => true,
+        Some(mode) if mode.is("WRITE") => false,
+        Some(_) => {
+            return Err(Fail::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+        }
+    };
+    if args.len() > 4 {
+        return Err(Fail::subcommand(&args[1], "CLIENT"));
+    }
+    let no_number = Fail::fixed("ERR timeout is not an integer or out of range");
+    let ms = args[2].int().map_err(|_| no_number)?;
+    let ms = u64::try_from(ms).map_err(|_| Fail::fixed("ERR timeout is negative"))?;
+    let until_us = (server.state.now_us / 1_000).saturating_add(ms);
+    if let Some(network) = &mut server.state.network {
+        network.pause(until_us.saturating_mul(1_000), all);
+    }
+    Ok(server.state.replies.ok())
+}
+
 /// Subcommands, with the number of their arguments as in the table of commands.
 const ARITY: &[(&str, i32)] = &[
     ("getname", 2),
@@ -224,9 +248,11 @@ const ARITY: &[(&str, i32)] = &[
     ("kill", -3),
     ("list", -2),
     ("no-evict", 3),
+    ("pause", -3),
     ("reply", 3),
     ("setname", 3),
     ("unblock", -3),
+    ("unpause", 2),
 ];
 
 pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
@@ -253,6 +279,13 @@ pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg
         "kill" => kill(server, id, args),
         "setname" => set_name(server, id, &args[2]),
         "unblock" => unblock(server, args),
+        "pause" if server.state.network.is_some() => pause(server, args),
+        "unpause" if server.state.network.is_some() => {
+            if let Some(network) = &mut server.state.network {
+                network.unpause();
+            }
+            Ok(server.state.replies.ok())
+        }
         "no-evict" if args[2].is("ON") || args[2].is("OFF") => Ok(server.state.replies.ok()),
         "reply" => {
             let mute = if args[2].is("ON") {

@@ -27,6 +27,7 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         let value = state.settings.get(number);
         let value = match number.unit {
             Unit::Events => notify::letters(value),
+            Unit::Switch => (if value == 0 { "no" } else { "yes" }).to_owned(),
             Unit::Plain | Unit::Bytes => value.to_string(),
         };
         let names = [number.name, number.alias].into_iter();
@@ -140,6 +141,9 @@ fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
     let value = match number.unit {
         Unit::Plain => parse_i64(text).ok_or("argument couldn't be parsed into an integer")?,
         Unit::Events => notify::flags(text).ok_or(EVENTS)?,
+        Unit::Switch if text.eq_ignore_ascii_case(b"yes") => 1,
+        Unit::Switch if text.eq_ignore_ascii_case(b"no") => 0,
+        Unit::Switch => return Err("argument must be 'yes' or 'no'".to_owned()),
         Unit::Bytes => {
             let bytes = memory(text).ok_or("argument must be a memory value")?;
             i64::try_from(bytes).unwrap_or(i64::MAX)

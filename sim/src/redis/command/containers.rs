@@ -4,11 +4,24 @@
 //! is given too few or too many arguments, is refused before it is queued, and
 //! in scripts like a command that does not exist.
 
+use super::table::same;
 use super::{Arg, Fail, Spec};
 
 /// Subcommands and their numbers of arguments, counted with both names;
 /// negative: at least so many.
-type Subcommands = &'static [(&'static str, i32)];
+pub(super) type Subcommands = &'static [(&'static str, i32)];
+
+/// Those of the command of this name, if it is a container.
+pub(super) const fn of(name: &str) -> Option<Subcommands> {
+    let mut at = 0;
+    while at < TABLE.len() {
+        if same(TABLE[at].0, name) {
+            return Some(TABLE[at].1);
+        }
+        at += 1;
+    }
+    None
+}
 
 /// Why a subcommand is refused.
 pub(in crate::redis) enum Refused {
@@ -25,14 +38,12 @@ impl Refused {
 }
 
 /// Refuses what the container has not got; nothing to say of other commands.
+#[inline]
 pub(in crate::redis) fn check(spec: &Spec, args: &[Arg]) -> Result<(), Refused> {
-    let Some(word) = args.get(1) else {
+    let (Some(subcommands), Some(word)) = (spec.subcommands, args.get(1)) else {
         return Ok(());
     };
-    let Ok(at) = TABLE.binary_search_by_key(&spec.name, |(name, _)| name) else {
-        return Ok(());
-    };
-    let Some((name, arity)) = TABLE[at].1.iter().find(|(name, _)| word.is(name)) else {
+    let Some((name, arity)) = subcommands.iter().find(|(name, _)| word.is(name)) else {
         let container = spec.name.to_ascii_uppercase();
         return Err(Refused::Unknown(Fail::subcommand(word, &container)));
     };
@@ -47,7 +58,7 @@ pub(in crate::redis) fn check(spec: &Spec, args: &[Arg]) -> Result<(), Refused> 
     Err(Refused::Arity(Fail::arity(&name)))
 }
 
-/// In the order of names, as Redis 7.0 has them; a few came later.
+/// As Redis 7.0 has them; a few came later.
 const TABLE: &[(&str, Subcommands)] = &[
     (
         "acl",
@@ -244,13 +255,3 @@ const TABLE: &[(&str, Subcommands)] = &[
         &[("consumers", 4), ("groups", 3), ("help", 2), ("stream", -3)],
     ),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn containers_are_sorted() {
-        assert!(TABLE.is_sorted_by_key(|(name, _)| *name));
-    }
-}

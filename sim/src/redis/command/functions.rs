@@ -5,19 +5,25 @@ use sluice_core::redis::{Bytes, Reply};
 use super::scripts::{reach, split_keys};
 use super::shebang::read_only;
 use super::{Arg, Fail, Out, glob};
-use crate::redis::functions::{self, Flags, Library};
+use crate::redis::functions::{self, Flags, Libraries, Library};
 use crate::redis::lua::{Engine, Job, sha1_hex};
-use crate::redis::{Server, SessionId};
+use crate::redis::{Server, SessionId, rdb};
 
-pub(super) fn fcall(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    call(server, engine, args, false)
+pub(super) fn fcall(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    call(server, engine, id, args, false)
 }
 
-pub(super) fn fcall_ro(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    call(server, engine, args, true)
+pub(super) fn fcall_ro(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    call(server, engine, id, args, true)
 }
 
-fn call(server: &mut Server, engine: &Engine, args: &[Arg], called_read_only: bool) -> Out {
+fn call(
+    server: &mut Server,
+    engine: &Engine,
+    id: SessionId,
+    args: &[Arg],
+    called_read_only: bool,
+) -> Out {
     let libraries = server.state.libraries.clone();
     let found = libraries.function(&args[1]);
     let (name, function, library) = found.ok_or(Fail::fixed("ERR Function not found"))?;
@@ -26,6 +32,7 @@ fn call(server: &mut Server, engine: &Engine, args: &[Arg], called_read_only: bo
     let (keys, argv) = split_keys(count, &args[3..])?;
     let short = server.state.limits.short;
     let flags = function.flags;
+    server.state.refuse_script(Some(flags))?;
     let read_only = read_only(Some(flags), called_read_only, short)?;
     let job = Job {
         sha: sha1_hex(&library.code),
@@ -35,6 +42,7 @@ fn call(server: &mut Server, engine: &Engine, args: &[Arg], called_read_only: bo
         read_only,
         may_grow: !short || flags.has(Flags::ALLOW_OOM),
         reach: reach(server, flags, true, keys)?,
+        typed: server.state.types_scripts(id),
     };
     let (_, body) = functions::head(&library.code).map_err(refused)?;
     engine.call(&mut server.state, body, &job)
@@ -77,11 +85,13 @@ pub(super) fn function(server: &mut Server, engine: &Engine, _: SessionId, args:
         "stats" => stats(server),
         "flush" => flush(server, word, rest),
         "kill" => server.kill_script(false),
-        "help" => Ok(help(server)),
-        _ => Err(Fail::new(format!(
-            "ERR FUNCTION {} is not simulated: load the code instead",
-            name.to_ascii_uppercase()
-        ))),
+        "dump" => {
+            let codes = server.state.libraries.iter().map(|(_, one)| &one.code);
+            let dumped = rdb::dump_libraries(codes, server.state.version);
+            Ok(Reply::bulk(dumped))
+        }
+        "restore" => restore(server, engine, word, rest),
+        _ => Ok(help(server)),
     }
 }
 
@@ -95,32 +105,88 @@ fn load(server: &mut Server, engine: &Engine, args: &[Arg]) -> Out {
             [b"ERR Unknown option given: ", &**unknown].concat(),
         ));
     }
-    let (name, body) = functions::head(code).map_err(refused)?;
-    let libraries = &server.state.libraries;
-    if libraries.get(&name).is_some() && options.is_empty() {
+    let known = server.state.libraries.clone();
+    let (name, library) = create(server, engine, &known, code.shared(), !options.is_empty())?;
+    server.state.libraries.insert(name.clone(), library);
+    Ok(Reply::Bulk(name))
+}
+
+/// A new library beside those that are known.
+fn create(
+    server: &mut Server,
+    engine: &Engine,
+    known: &Libraries,
+    code: Bytes,
+    replace: bool,
+) -> Result<(Bytes, Library), Fail> {
+    let (name, body) = functions::head(&code).map_err(refused)?;
+    if known.get(&name).is_some() && !replace {
         return Err(Fail::new(
             [b"ERR Library '", &name[..], b"' already exists"].concat(),
         ));
     }
-    let registered = engine.load_library(&mut server.state, sha1_hex(code), body)?;
-    if registered.is_empty() {
+    let functions = engine.load_library(&mut server.state, sha1_hex(&code), body)?;
+    if functions.is_empty() {
         return Err(Fail::fixed("ERR No functions registered"));
     }
-    let mut others = server.state.libraries.clone();
+    let mut others = known.clone();
     others.remove(&name);
-    for function in registered.keys() {
-        if others.function(function).is_some() {
-            let text = [b"ERR Function ", &function[..], b" already exists"].concat();
+    if let Some(twice) = others.first_known(functions.keys()) {
+        return Err(function_exists(twice));
+    }
+    Ok((Bytes::from(name), Library { code, functions }))
+}
+
+fn function_exists(name: &[u8]) -> Fail {
+    Fail::new([b"ERR Function ", name, b" already exists"].concat())
+}
+
+/// `payload [FLUSH | APPEND | REPLACE]`: all libraries that were dumped, or none.
+fn restore(server: &mut Server, engine: &Engine, word: &Arg, args: &[Arg]) -> Out {
+    let (flush, replace) = match args {
+        [_] => (false, false),
+        [_, policy] if policy.is("APPEND") => (false, false),
+        [_, policy] if policy.is("REPLACE") => (false, true),
+        [_, policy] if policy.is("FLUSH") => (true, false),
+        [_, _] => {
+            return Err(Fail::fixed(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
+        }
+        _ => return Err(wrong_use(word)),
+    };
+    let version = server.state.version;
+    if !rdb::is_whole(&args[0], version) {
+        return Err(Fail::fixed(
+            "ERR DUMP payload version or checksum are wrong",
+        ));
+    }
+    let codes = rdb::restore_libraries(&args[0], version);
+    let codes = codes.map_err(|why| Fail::new(format!("ERR {why}")))?;
+    let mut restored = Libraries::default();
+    for code in codes {
+        let (name, library) = create(server, engine, &restored, code, false)?;
+        restored.insert(name, library);
+    }
+    if flush {
+        server.state.libraries = restored;
+        return Ok(server.state.replies.ok());
+    }
+    let mut joined = server.state.libraries.clone();
+    for (name, _) in restored.iter() {
+        if joined.remove(name) && !replace {
+            let text = [b"ERR Library ", &name[..], b" already exists"].concat();
             return Err(Fail::new(text));
         }
     }
-    let library = Library {
-        code: code.shared(),
-        functions: registered,
-    };
-    let name = Bytes::from(name);
-    server.state.libraries.insert(name.clone(), library);
-    Ok(Reply::Bulk(name))
+    for (name, library) in restored.iter() {
+        if let Some(twice) = joined.first_known(library.functions.keys()) {
+            return Err(function_exists(twice));
+        }
+        joined.insert(name.clone(), library.clone());
+    }
+    server.state.libraries = joined;
+    Ok(server.state.replies.ok())
 }
 
 /// `[LIBRARYNAME pattern] [WITHCODE]`.
@@ -208,14 +274,16 @@ fn flush(server: &mut Server, word: &Arg, args: &[Arg]) -> Out {
                 "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
             ));
         }
-        _ => {
-            let head = b"ERR unknown subcommand or wrong number of arguments for '";
-            let text = [&head[..], &**word, b"'. Try FUNCTION HELP."].concat();
-            return Err(Fail::new(text));
-        }
+        _ => return Err(wrong_use(word)),
     }
-    server.state.libraries = functions::Libraries::default();
+    server.state.libraries = Libraries::default();
     Ok(server.state.replies.ok())
+}
+
+/// The error for more arguments than a subcommand takes.
+fn wrong_use(word: &Arg) -> Fail {
+    let head = b"ERR unknown subcommand or wrong number of arguments for '";
+    Fail::new([&head[..], &**word, b"'. Try FUNCTION HELP."].concat())
 }
 
 fn help(server: &Server) -> Reply {
@@ -256,12 +324,25 @@ FLUSH [ASYNC|SYNC]
     lazyfree-lazy-user-flush configuration directive. Valid modes are:
     * ASYNC: Asynchronously flush the libraries.
     * SYNC: Synchronously flush the libraries.
+DUMP
+    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE command
+RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]
+    Restore the libraries represented by the given payload, it is possible to give a restore policy to
+    control how to handle existing libraries (default APPEND):
+    * FLUSH: delete all existing libraries.
+    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.
+    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old
+      libraries with the new libraries (notice that even on this option there is a chance of failure
+      in case of functions name collision with another library).
 HELP
-    Print this help.";
+    Prints this help.";
 
 #[cfg(test)]
 mod tests {
+    use sluice_core::redis::Command;
+
     use crate::redis::tests::Bench;
+    use crate::redis::{Server, SessionId, Version};
 
     const CODE: &str = "#!lua name=shop
         local function price(key) return redis.call('GET', key) end
@@ -337,6 +418,53 @@ mod tests {
             bench.run_as(1, &["FUNCTION", "LOAD", other]),
             "-ERR Function look already exists"
         );
+    }
+
+    fn payload(bench: &mut Bench) -> Vec<u8> {
+        let dump = Command::new("FUNCTION").arg("DUMP");
+        let (engine, now_us) = (&bench.engine, bench.now_us);
+        let reply = (bench.server).execute(engine, now_us, SessionId(1), &dump);
+        reply.as_bytes().expect("a payload").to_vec()
+    }
+
+    fn restore(bench: &mut Bench, payload: &[u8], policy: &str) -> String {
+        let command = Command::new("FUNCTION").arg("RESTORE").arg(payload);
+        let command = command.arg(policy);
+        let (engine, now_us) = (&bench.engine, bench.now_us);
+        let reply = (bench.server).execute(engine, now_us, SessionId(1), &command);
+        format!("{reply:?}")
+    }
+
+    /// The bytes are those that Redis 7.0.15 answers.
+    #[test]
+    fn libraries_are_dumped_and_restored() {
+        let mut bench = Bench::new();
+        bench.server = Server::with_version(Version::V7_0);
+        let code = "#!lua name=l\nredis.register_function('f', function(keys, args) return redis.call('GET', keys[1]) end)\nredis.register_function('g', function(keys, args) return redis.call('SET', keys[1], args[1]) end)";
+        bench.run_as(1, &["FUNCTION", "LOAD", code]);
+        let dumped = payload(&mut bench);
+        let redis = b"\xf5\xc3@t@\xc7\x1f#!lua name=l\nredis.register_func\ttion('f', \xe0\x00\r\x11keys, args) return \x06@8\x08call('GET -@$\x08[1]) end)\xe0\x11X\x00g *\xe0\x1fX\x00S\xe0\x03X\x80\x80\xa0a\x01d)\n\x00\x92@}\x7f\xd7\xbe\xd1`";
+        assert_eq!(dumped, redis);
+        let exists = "-ERR Library l already exists";
+        assert_eq!(restore(&mut bench, &dumped, "append"), exists);
+        assert_eq!(restore(&mut bench, &dumped, "REPLACE"), "+OK");
+        bench.run_as(1, &["FUNCTION", "LOAD", CODE]);
+        assert_eq!(restore(&mut bench, &dumped, "FLUSH"), "+OK");
+        assert_eq!(payload(&mut bench), redis);
+        bench.run("SET k v");
+        assert_eq!(bench.run("FCALL f 1 k"), "\"v\"");
+        bench.run("FUNCTION DELETE l");
+        let other = code.replace("name=l", "name=m").replace("'f'", "'x'");
+        bench.run_as(1, &["FUNCTION", "LOAD", &other]);
+        let exists = "-ERR Function g already exists";
+        assert_eq!(restore(&mut bench, &dumped, "REPLACE"), exists);
+        let wrong = "-ERR DUMP payload version or checksum are wrong";
+        assert_eq!(restore(&mut bench, &dumped[1..], "FLUSH"), wrong);
+        let policy =
+            "-ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.";
+        assert_eq!(restore(&mut bench, &dumped, "x"), policy);
+        let library = r#"[["library_name", "m""#;
+        assert!(bench.run("FUNCTION LIST").starts_with(library), "as before");
     }
 
     /// Otherwise a server would not be a value.

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use sluice_core::redis::{Bytes, Reply};
+use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::shebang::{self, Script};
 use super::{Arg, Fail, Out};
 use crate::redis::cluster::Reach;
 use crate::redis::functions::Flags;
 use crate::redis::lua::{self, Engine, Job, sha1_hex};
-use crate::redis::{Server, SessionId, Sha};
+use crate::redis::{Server, SessionId, Sha, Version};
 
 fn no_script(server: &Server) -> Fail {
     if server.state.version.is_valkey() {
@@ -19,21 +19,56 @@ fn no_script(server: &Server) -> Fail {
     }
 }
 
-pub(super) fn eval(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    source(server, engine, args, false)
+pub(super) fn eval(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    source(server, engine, id, args, false)
 }
 
-pub(super) fn eval_ro(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    source(server, engine, args, true)
+pub(super) fn eval_ro(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    source(server, engine, id, args, true)
 }
 
-pub(super) fn evalsha(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    known(server, engine, args, false)
+pub(super) fn evalsha(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    known(server, engine, id, args, false)
 }
 
-pub(super) fn evalsha_ro(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
-    known(server, engine, args, true)
+pub(super) fn evalsha_ro(server: &mut Server, engine: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    known(server, engine, id, args, true)
 }
+
+impl Server {
+    /// Whether this command may change something, as far as is known before it is
+    /// executed: a script does, unless it says that it does not.
+    pub(in crate::redis) fn may_write(&self, id: SessionId, command: &Command) -> bool {
+        let Some(spec) = super::lookup(command.name()) else {
+            return false;
+        };
+        let Some(what) = command.args.get(1) else {
+            let queue = || self.state.sessions.get(&id)?.queue.as_ref();
+            let writes = |command: &Command| self.may_write(id, command);
+            return spec.name == "exec" && queue().is_some_and(|queue| queue.iter().any(writes));
+        };
+        let promises = |text: &[u8]| {
+            let told = Script::read(text, self.state.version.shebangs());
+            told.is_ok_and(|told| told.declared && told.flags.has(Flags::NO_WRITES))
+        };
+        match spec.name {
+            "eval" => !promises(what),
+            "evalsha" => {
+                let known = sha_of(what).and_then(|sha| self.state.scripts.get(&sha));
+                !known.is_some_and(|text| promises(text))
+            }
+            "fcall" => {
+                let found = self.state.libraries.function(what);
+                !found.is_some_and(|(_, function, _)| function.flags.has(Flags::NO_WRITES))
+            }
+            _ => spec.write || REPLICATED.contains(&spec.name),
+        }
+    }
+}
+
+/// What writes nothing, and is not for read-only scripts all the same: others are
+/// to hear of it.
+pub(in crate::redis) const REPLICATED: [&str; 2] = ["pfcount", "publish"];
 
 /// Splits `numkeys key … arg …`.
 fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), Fail> {
@@ -55,24 +90,29 @@ pub(super) fn split_keys<'a, 'b>(
     Ok(rest.split_at(count))
 }
 
-fn source(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
+fn source(
+    server: &mut Server,
+    engine: &Engine,
+    id: SessionId,
+    args: &[Arg],
+    read_only: bool,
+) -> Out {
     let parts = split(args)?;
     let sha = sha1_hex(&args[1]);
     let told = Script::read(&args[1], server.state.version.shebangs())?;
     let script = engine.compile(&sha, told.body)?;
     remember(server, sha, &args[1]);
-    run(
-        server,
-        engine,
-        sha,
-        (told.declared, told.flags),
-        script,
-        parts,
-        read_only,
-    )
+    let about = (told.declared, told.flags);
+    run(server, engine, id, (sha, about, script), parts, read_only)
 }
 
-fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) -> Out {
+fn known(
+    server: &mut Server,
+    engine: &Engine,
+    id: SessionId,
+    args: &[Arg],
+    read_only: bool,
+) -> Out {
     let parts = split(args)?;
     let sha = sha_of(&args[1]).ok_or_else(|| no_script(server))?;
     let source = server.state.scripts.get(&sha);
@@ -80,20 +120,21 @@ fn known(server: &mut Server, engine: &Engine, args: &[Arg], read_only: bool) ->
     let told = Script::read(source, server.state.version.shebangs())?;
     let script = engine.compile(&sha, told.body)?;
     let about = (told.declared, told.flags);
-    run(server, engine, sha, about, script, parts, read_only)
+    run(server, engine, id, (sha, about, script), parts, read_only)
 }
 
-/// `about`: whether it has a first line, and what that says.
+/// A script: its digest, whether it has a first line and what that says, and
+/// itself.
 fn run(
     server: &mut Server,
     engine: &Engine,
-    sha: Sha,
-    about: (bool, Flags),
-    script: lua::Script,
+    id: SessionId,
+    (sha, about, script): (Sha, (bool, Flags), lua::Script),
     (keys, argv): (&[Arg], &[Arg]),
     called_read_only: bool,
 ) -> Out {
     let (declared, flags) = about;
+    server.state.refuse_script(declared.then_some(flags))?;
     let short = server.state.limits.short;
     let job = Job {
         sha,
@@ -103,6 +144,7 @@ fn run(
         read_only: shebang::read_only(declared.then_some(flags), called_read_only, short)?,
         may_grow: !short || flags.has(Flags::ALLOW_OOM),
         reach: reach(server, flags, declared, keys)?,
+        typed: server.state.types_scripts(id),
     };
     engine.run(&mut server.state, script, &job)
 }
@@ -178,18 +220,34 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
     Err(Fail::subcommand(word, "SCRIPT"))
 }
 
-/// `SHUTDOWN`: the process ends, and whoever looks after it starts it again,
-/// without data, for nothing is kept on disk here. A real server answers
-/// nothing; here there is no other way to say that it is done.
-pub(super) fn shutdown(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+/// `SHUTDOWN`: the process ends. Who serves it on a network is told so
+/// ([`Server::is_ended`]); elsewhere whoever looks after it starts it again,
+/// without data, for nothing is kept on disk here, and the answer, which Redis
+/// does not give, is the only way to say that it is done.
+pub(super) fn shutdown(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]) -> Out {
+    if server.in_transaction(id) {
+        server.edit_session(id, |session| session.broken = true);
+        let text = "ERR Command not allowed inside a transaction";
+        return Err(server.not_inside(id, "shutdown", text));
+    }
     const WORDS: [&str; 5] = ["NOSAVE", "SAVE", "NOW", "FORCE", "ABORT"];
-    let known = |arg: &Arg| WORDS.iter().any(|word| arg.is(word));
-    if args.len() > 4 || !args[1..].iter().all(known) {
+    let said = |word: &str| args[1..].iter().any(|arg| arg.is(word));
+    let old = server.state.version == Version::V6_2;
+    let known = if old { &WORDS[..2] } else { &WORDS[..] };
+    let all_known = args[1..]
+        .iter()
+        .all(|arg| known.iter().any(|word| arg.is(word)));
+    let both = said("NOSAVE") && said("SAVE");
+    let abort = said("ABORT");
+    let with_others = abort && !args[1..].iter().all(|arg| arg.is("ABORT"));
+    if !all_known || both || with_others || old && args.len() > 2 {
         return Err(Fail::SYNTAX);
     }
-    if args[1..].iter().any(|arg| arg.is("ABORT")) {
+    if abort {
         return Err(Fail::fixed("ERR No shutdown in progress."));
     }
-    server.restart(false);
+    if !server.end() {
+        server.restart(false);
+    }
     Ok(server.state.replies.ok())
 }

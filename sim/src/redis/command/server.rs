@@ -80,10 +80,12 @@ fn section(state: &mut State, name: &str, text: &mut String) {
             // Who asks is there in any case.
             let clients = network.map_or(1, |network| network.clients.len());
             line("connected_clients", &clients);
-            line("blocked_clients", &state.waiting.len());
+            let put_off = network.map_or(0, |network| network.put_off());
+            line("blocked_clients", &(state.waiting.len() + put_off));
         }
         "Memory" => {
             line("used_memory", &state.used_memory());
+            line("number_of_cached_scripts", &state.scripts.len());
             line("maxmemory", &state.limits.bytes);
             line("maxmemory_policy", &state.limits.policy.name());
             // What is freed is freed at once.
@@ -105,7 +107,18 @@ fn section(state: &mut State, name: &str, text: &mut String) {
             line("total_error_replies", &state.errors());
         }
         "Replication" => {
-            line("role", &"master");
+            match &state.master {
+                None => line("role", &"master"),
+                Some(master) => {
+                    line("role", &"slave");
+                    line("master_host", &String::from_utf8_lossy(&master.host));
+                    line("master_port", &master.port);
+                    line("master_link_status", &"down");
+                    line("master_last_io_seconds_ago", &-1);
+                    line("master_sync_in_progress", &0);
+                    line("slave_repl_offset", &0);
+                }
+            }
             line("connected_slaves", &0);
             line("master_repl_offset", &0);
         }
@@ -152,6 +165,35 @@ fn mode(state: &State) -> &'static str {
     }
 }
 
+pub(super) fn role(server: &mut Server, _: &Engine, _: SessionId, _: &[Arg]) -> Out {
+    Ok(Reply::Array(match &server.state.master {
+        None => vec![
+            Reply::bulk("master"),
+            Reply::Int(0),
+            Reply::Array(Vec::new()),
+        ],
+        Some(master) => vec![
+            Reply::bulk("slave"),
+            Reply::Bulk(master.host.clone()),
+            Reply::Int(master.port.into()),
+            Reply::bulk("connect"),
+            Reply::Int(-1),
+        ],
+    }))
+}
+
+pub(super) fn replicaof(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    if server.state.nodes > 0 {
+        return Err(Fail::fixed("ERR REPLICAOF not allowed in cluster mode."));
+    }
+    Ok(match server.follow(&args[1], &args[2])? {
+        true => server.state.replies.ok(),
+        false => Reply::Status(Bytes::from(
+            &b"OK Already connected to specified master"[..],
+        )),
+    })
+}
+
 pub(super) fn quit(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
     server.disconnect(id);
     Ok(server.state.replies.ok())
@@ -191,13 +233,17 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
     }
     server.edit_session(id, |session| session.resp3 = resp3);
     let version = server.state.version.text();
+    let role = match &server.state.master {
+        None => "master",
+        Some(_) => "replica",
+    };
     let pairs = [
         ("server", Reply::bulk("redis")),
         ("version", Reply::bulk(version)),
         ("proto", Reply::Int(if resp3 { 3 } else { 2 })),
         ("id", Reply::Int(id.0 as i64)),
         ("mode", Reply::bulk(mode(&server.state))),
-        ("role", Reply::bulk("master")),
+        ("role", Reply::bulk(role)),
         ("modules", Reply::Array(Vec::new())),
     ];
     let flat = pairs

@@ -7,10 +7,8 @@ use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
 use crate::redis::extended::Extended;
 use crate::redis::number;
+use crate::redis::settings::BULK;
 use crate::redis::value::Value;
-
-/// Redis's limit for one string.
-pub(super) const MAX_STRING: usize = 512 * 1024 * 1024;
 
 pub(super) fn get(state: &mut State, args: &[Arg]) -> Out {
     Ok(bulk(state.db.read_str(&args[1])?))
@@ -238,8 +236,9 @@ pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn append(state: &mut State, args: &[Arg]) -> Out {
+    let longest = state.settings.size(&BULK);
     let text = match state.db.read_str(&args[1])? {
-        Some(old) if old.len() + args[2].len() > MAX_STRING => {
+        Some(old) if old.len() + args[2].len() > longest => {
             return Err(TOO_LONG);
         }
         Some(old) => Bytes::from([&**old, &*args[2]].concat()),
@@ -261,7 +260,7 @@ pub(super) fn setrange(state: &mut State, args: &[Arg]) -> Out {
         return int(len);
     }
     let end = start.saturating_add(part.len());
-    if end > MAX_STRING {
+    if end > state.settings.size(&BULK) {
         return Err(TOO_LONG);
     }
     state.db.edit_str(&args[1], end, |text| {

@@ -4,11 +4,12 @@ use std::ops::Deref;
 
 use sluice_core::redis::Reply;
 
-use super::super::{Server, SessionId, State, lua::Engine, number};
+use super::super::{Server, SessionId, State, Version, lua::Engine, number};
+use super::containers::{self, Subcommands};
 use super::{
     Arg, Out, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
-    functions, geo, hashes, keys, lcs, lists, memory, object, pubsub, scripts, server, sets, sort,
-    streams, strings, transactions, zranges, zsetops, zsets,
+    functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, pubsub, scripts,
+    server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -100,25 +101,21 @@ pub(crate) struct Spec {
     pub(crate) grows: bool,
     pub(crate) keys: Keys,
     pub(crate) run: Run,
+    /// Its subcommands, if it has any.
+    pub(super) subcommands: Option<Subcommands>,
+    /// Whether Redis 6.2 has not got it.
+    since_7_0: bool,
 }
 
 impl Spec {
     /// Whether its first argument is the name of a command in its own right.
     pub(crate) fn has_subcommands(&self) -> bool {
-        matches!(
-            self.name,
-            "client"
-                | "cluster"
-                | "command"
-                | "config"
-                | "function"
-                | "memory"
-                | "object"
-                | "pubsub"
-                | "script"
-                | "xgroup"
-                | "xinfo"
-        )
+        self.subcommands.is_some()
+    }
+
+    /// Whether a server of this version has it.
+    pub(crate) fn exists_in(&self, version: Version) -> bool {
+        !self.since_7_0 || version != Version::V6_2
     }
 
     /// Number of arguments with the name; negative: at least so many.
@@ -174,6 +171,24 @@ const fn hash(name: &[u8]) -> usize {
     (hash ^ hash >> 13) as usize
 }
 
+/// Whether two names are the same, at compile time.
+pub(super) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
+const fn since_7_0(name: &str) -> bool {
+    let mut at = 0;
+    while at < SINCE_7_0.len() && !same(SINCE_7_0[at], name) {
+        at += 1;
+    }
+    at < SINCE_7_0.len()
+}
+
 const fn index() -> [u16; SLOTS] {
     let mut index = [0; SLOTS];
     let mut at = 0;
@@ -187,6 +202,28 @@ const fn index() -> [u16; SLOTS] {
     }
     index
 }
+
+/// What came with Redis 7.0.
+const SINCE_7_0: [&str; 18] = [
+    "blmpop",
+    "bzmpop",
+    "eval_ro",
+    "evalsha_ro",
+    "expiretime",
+    "fcall",
+    "fcall_ro",
+    "function",
+    "lcs",
+    "lmpop",
+    "pexpiretime",
+    "sintercard",
+    "sort_ro",
+    "spublish",
+    "ssubscribe",
+    "sunsubscribe",
+    "zintercard",
+    "zmpop",
+];
 
 /// All of them, by name.
 pub(crate) fn all() -> &'static [Spec] {
@@ -254,6 +291,8 @@ macro_rules! table {
             grows: table!(@ $write).1,
             keys: $keys,
             run: Run::$kind($run),
+            subcommands: containers::of($name),
+            since_7_0: since_7_0($name),
         }),*]
     };
     (@ g) => { (true, true) };
@@ -367,6 +406,10 @@ const TABLE: &[Spec] = table! {
     Data "pexpire" -3 w ONE keys::pexpire;
     Data "pexpireat" -3 w ONE keys::pexpireat;
     Data "pexpiretime" 2 r ONE keys::pexpiretime;
+    Data "pfadd" -2 g ONE hyperloglogs::pfadd;
+    Data "pfcount" -2 r ALL hyperloglogs::pfcount;
+    Data "pfdebug" 3 g SECOND hyperloglogs::pfdebug;
+    Data "pfmerge" -2 g ALL hyperloglogs::pfmerge;
     Data "ping" -1 r NO server::ping;
     Data "psetex" 4 g ONE strings::psetex;
     Session "psubscribe" -2 r NO pubsub::psubscribe;
@@ -378,8 +421,10 @@ const TABLE: &[Spec] = table! {
     Data "randomkey" 1 r NO keys::randomkey;
     Data "rename" 3 w TWO keys::rename;
     Data "renamenx" 3 w TWO keys::renamenx;
+    Session "replicaof" 3 r NO server::replicaof;
     Session "reset" 1 r NO server::reset;
     Data "restore" -4 g ONE dump::restore;
+    Session "role" 1 r NO server::role;
     Data "rpop" -2 w ONE lists::rpop;
     Data "rpoplpush" 3 g TWO lists::rpoplpush;
     Data "rpush" -3 g ONE lists::rpush;
@@ -401,6 +446,7 @@ const TABLE: &[Spec] = table! {
     Data "sintercard" -3 r COUNTED sets::sintercard;
     Data "sinterstore" -3 g ALL sets::sinterstore;
     Data "sismember" 3 r ONE sets::sismember;
+    Session "slaveof" 3 r NO server::replicaof;
     Data "smembers" 2 r ONE sets::smembers;
     Data "smismember" -3 r ONE sets::smismember;
     Data "smove" 4 w TWO sets::smove;

@@ -42,6 +42,16 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
             ..Touch::default()
         },
         ("time" | "ping" | "echo", _) => Touch::default(),
+        // It keeps what it has counted.
+        ("pfcount", keys) => {
+            let mut all = 0;
+            keys.each(args, |key| all |= key_bit(key));
+            Touch {
+                keys: all,
+                writes: true,
+                ..Touch::default()
+            }
+        }
         // It looks at what was written, whatever that was.
         ("wait", _) => Touch {
             writes: false,

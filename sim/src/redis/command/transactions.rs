@@ -23,7 +23,7 @@ impl Server {
 
     /// The error for a command that has no place in a transaction. To Valkey it
     /// is one like any other, and there is nothing left to execute.
-    fn not_inside(&mut self, id: SessionId, name: &str, text: &'static str) -> Fail {
+    pub(super) fn not_inside(&mut self, id: SessionId, name: &str, text: &'static str) -> Fail {
         let fail = match self.state.version {
             Version::Valkey8 => Fail::fixed("ERR Command not allowed inside a transaction"),
             Version::Valkey9 => Fail::new(format!(
@@ -35,7 +35,7 @@ impl Server {
         fail
     }
 
-    fn in_transaction(&self, id: SessionId) -> bool {
+    pub(super) fn in_transaction(&self, id: SessionId) -> bool {
         let session = self.state.sessions.get(&id);
         session.is_some_and(|session| session.queue.is_some())
     }

@@ -6,8 +6,8 @@ use sluice_core::redis::Bytes;
 
 use super::zranges::{listing, put_zset};
 use super::{Arg, Fail, Out, int};
+use crate::digest::FixedState;
 use crate::redis::State;
-use crate::redis::hash::FixedState;
 use crate::redis::value::{Value, ZSet};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Sorted sets: change and lookup. Ranges are in [`super::zranges`].
 
 use sluice_core::redis::{Bytes, Reply};
+use smallvec::SmallVec;
 
 use super::lists::{pop_count, pop_of_many, pop_of_many_count};
 use super::sets::random_count;
@@ -74,9 +75,8 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
             "ERR INCR option supports a single increment-element pair",
         ));
     }
-    for pair in pairs.chunks_exact(2) {
-        pair[0].float()?;
-    }
+    let given: Result<SmallVec<[f64; 4]>, Fail> = pairs.iter().step_by(2).map(Arg::float).collect();
+    let given = given?;
     let version = state.version;
     if xx && state.db.read::<ZSet>(key)?.is_none() {
         return Ok(if options.increment {
@@ -89,31 +89,33 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
     let (mut added, mut updated) = (0, 0);
     let mut last = None;
     let mut failed = None;
-    for pair in pairs.chunks_exact(2) {
-        let given = pair[0].float()?;
-        let old = zset.score(&pair[1]);
-        let new = match old {
-            Some(old) if options.increment => old + given,
-            _ => given,
-        } + 0.0;
-        if new.is_nan() {
-            failed = Some(NAN);
-            break;
-        }
-        let refused = match old {
-            None => xx,
-            Some(old) => nx || gt && new <= old || lt && new >= old,
-        };
-        if refused {
-            continue;
-        }
-        last = Some(new);
-        if old != Some(new) {
-            zset.insert(&pair[1].shared(), new);
+    for (given, member) in given.into_iter().zip(pairs[1..].iter().step_by(2)) {
+        zset.update(member, |old| {
+            let new = match old {
+                Some(old) if options.increment => old + given,
+                _ => given,
+            } + 0.0;
+            if new.is_nan() {
+                failed = Some(NAN);
+                return None;
+            }
+            let refused = match old {
+                None => xx,
+                Some(old) => nx || gt && new <= old || lt && new >= old,
+            };
+            if refused {
+                return None;
+            }
+            last = Some(new);
             match old {
                 None => added += 1,
+                Some(old) if old == new => return None,
                 Some(_) => updated += 1,
             }
+            Some(new)
+        });
+        if failed.is_some() {
+            break;
         }
     }
     if added + updated > 0 {

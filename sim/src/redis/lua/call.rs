@@ -6,11 +6,13 @@ use mlua::{Function, Lua, Table, Value};
 use sluice_core::redis::{Bytes, Reply};
 
 use super::error;
+use super::library::SharedJsonSettings;
 use super::random::Random;
 use super::raw::{self, Interpreter, Kept, Kind, Out, Place, Raise, Stack};
 use super::{Job, api, convert, register, texts};
 use crate::redis::cluster::Reach;
 use crate::redis::command::containers::{self, Refused};
+use crate::redis::command::scripts::REPLICATED;
 use crate::redis::command::{self, Arg, Fail, Run, Spec};
 use crate::redis::functions;
 use crate::redis::memory::OUT_OF_MEMORY;
@@ -119,9 +121,17 @@ impl Running {
 
     /// Executes one command of the script.
     fn call(&mut self, args: &[Arg]) -> Result<Reply, Fail> {
+        let done = self.attempt(args);
+        if let Err(fail) = &done {
+            self.state.note_rejection(args, fail);
+        }
+        done
+    }
+
+    fn attempt(&mut self, args: &[Arg]) -> Result<Reply, Fail> {
         let version = self.state.version;
         let misuse = |text: &str| Err(Fail::new(format!("ERR {text}")));
-        let spec = command::lookup(&args[0]).filter(|spec| version.knows(spec.name));
+        let spec = command::lookup(&args[0]).filter(|spec| spec.exists_in(version));
         let Some(spec) = spec else {
             return misuse(texts::unknown_command(version));
         };
@@ -139,10 +149,16 @@ impl Running {
         let Run::Data(run) = spec.run else {
             return misuse(texts::not_allowed(version));
         };
-        if self.read_only && spec.write {
+        if spec.name == "cluster" && args[1].is("RESET") {
+            return misuse(texts::not_allowed(version));
+        }
+        if self.read_only && (spec.write || REPLICATED.contains(&spec.name)) {
             return Err(Fail::fixed(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        if let Some(refused) = self.state.refuse_in_script(spec) {
+            return Err(refused);
         }
         if let Some(refused) = refuse_to_wait(spec.name, args, version) {
             return refused;
@@ -205,13 +221,17 @@ fn refuse_to_wait(name: &str, args: &[Arg], version: Version) -> Option<Result<R
 }
 
 /// All that the sandbox takes from here.
-pub(super) fn native(interpreter: &Interpreter<Running>, random: &Random) -> mlua::Result<Table> {
+pub(super) fn native(
+    interpreter: &Interpreter<Running>,
+    random: &Random,
+    json: &SharedJsonSettings,
+) -> mlua::Result<Table> {
     let lua = &interpreter.lua;
     let native = lua.create_table()?;
     native.set("random", random.random(lua)?)?;
     native.set("randomseed", random.randomseed(lua)?)?;
     native.set("translate", translate(lua)?)?;
-    native.set("libraries", super::library::all(interpreter)?)?;
+    native.set("libraries", super::library::all(interpreter, json)?)?;
     native.set("name_of", interpreter.function(name_of)?)?;
     let guard = |lua: &Lua, (function, refused, message): (Function, Table, String)| {
         raw::guard(lua, function, refused, &message)

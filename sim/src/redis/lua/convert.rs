@@ -8,7 +8,7 @@ use crate::redis::shape::Shape;
 use crate::redis::{Version, number};
 
 /// Deepest nesting of tables in a reply.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Pushes a reply as a script sees it. Errors are the caller's.
 pub(super) fn push_reply(stack: &mut Stack, reply: &Reply) {
@@ -94,6 +94,9 @@ pub(super) fn push_typed(stack: &mut Stack, reply: &Reply, shape: Shape) {
         (Reply::Array(items), _) => push_items(stack, items, |at| match (shape, &items[at]) {
             (Shape::Maps, _) => Shape::DeepMap,
             (Shape::Doubles, _) => Shape::Double,
+            (Shape::Places, _) => Shape::Doubles,
+            // What was found, and of that the place.
+            (Shape::Located, Reply::Array(parts)) if parts.iter().any(is_array) => Shape::Places,
             (Shape::LastDouble, _) if at + 1 == items.len() => Shape::Double,
             (Shape::KeyScored, Reply::Array(pairs)) if pairs.iter().all(is_array) => {
                 Shape::KeyScored
@@ -274,7 +277,7 @@ pub(super) fn one_line(text: &[u8]) -> Bytes {
     on_one_line(until_zero(text))
 }
 
-fn on_one_line(text: &[u8]) -> Bytes {
+pub(super) fn on_one_line(text: &[u8]) -> Bytes {
     let clean = |byte: &u8| {
         if matches!(byte, b'\r' | b'\n') {
             b' '

@@ -8,9 +8,9 @@ use sluice_core::redis::Reply;
 
 use super::Job;
 use crate::digest::Digest;
+use crate::digest::FixedState;
 use crate::redis::State;
 use crate::redis::command::Fail;
-use crate::redis::hash::FixedState;
 
 /// More results than this are forgotten, all at once.
 const MOST: usize = 200_000;

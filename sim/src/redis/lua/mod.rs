@@ -13,12 +13,15 @@ mod api;
 mod call;
 mod convert;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod library;
 mod memory;
 mod random;
 mod raw;
 mod register;
 mod texts;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,10 +34,11 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::cluster::Reach;
 use super::command::{Arg, Fail};
-use super::hash::FixedState;
 use super::{Sha, State, Version, functions};
+use crate::digest::FixedState;
 use call::Running;
 use convert::Reading;
+use library::{JsonSettings, SharedJsonSettings};
 use memory::Memory;
 use random::Random;
 use raw::{Interpreter, Kept, Kind, Stack};
@@ -59,6 +63,7 @@ pub struct Engine {
 struct Inner {
     interpreter: Interpreter<Running>,
     random: Random,
+    json: SharedJsonSettings,
     /// The globals behind the stand-in, where `KEYS` and `ARGV` are set.
     globals: Kept,
     handler: Kept,
@@ -87,6 +92,8 @@ pub(super) struct Job<'a> {
     /// Not while memory is short.
     pub(super) may_grow: bool,
     pub(super) reach: Reach,
+    /// For a client that speaks RESP3, on a network.
+    pub(super) typed: bool,
 }
 
 impl Job<'_> {
@@ -189,6 +196,7 @@ impl Engine {
             read_only: true,
             may_grow: false,
             reach: Reach::default(),
+            typed: false,
         };
         let loaded = self.lent(state, &job, || self.inner.register(&job, body));
         // Loading has an end: Redis gives it half a second.
@@ -239,6 +247,7 @@ impl Engine {
         let (version, selected) = (state.version, state.selected);
         inner.imitate(version);
         inner.random.begin(version, state.random);
+        inner.json.set(JsonSettings::DEFAULT);
         inner.interpreter.host.borrow_mut().begin(state, job);
         let outcome = run();
         let mut host = inner.interpreter.host.borrow_mut();
@@ -274,7 +283,8 @@ impl Inner {
         let interpreter = Interpreter::new(lua, Running::default())?;
         let lua = &interpreter.lua;
         let random = Random::new();
-        let native = call::native(&interpreter, &random)?;
+        let json = SharedJsonSettings::new(Cell::new(JsonSettings::DEFAULT));
+        let native = call::native(&interpreter, &random, &json)?;
         let translate: Function = native.get("translate")?;
         let translate = interpreter.keep(translate)?;
         interpreter.host.borrow_mut().translate = Some(translate);
@@ -288,6 +298,7 @@ impl Inner {
         let adapt: Function = made.get("adapt")?;
         let inner = Self {
             random,
+            json,
             globals: interpreter.keep(made.get::<Table>("real")?)?,
             handler: interpreter.keep(interpreter.function(call::handler)?)?,
             compiled: RefCell::default(),
@@ -401,7 +412,14 @@ impl Inner {
                     (running.version(), running.resp3)
                 };
                 if fine {
-                    Ok(convert::to_reply(stack, at, Reading { version, resp3 }, 0))
+                    let reading = Reading { version, resp3 };
+                    let reply = convert::to_reply(stack, at, reading, 0);
+                    if job.typed && !matches!(reply, Reply::Error(_)) {
+                        let mut bytes = Vec::new();
+                        wire::write(&mut bytes, stack, at, reading, 0);
+                        host.borrow_mut().state.note_typed(bytes);
+                    }
+                    Ok(reply)
                 } else {
                     Err(uncaught(stack, at, job, version))
                 }

@@ -1,13 +1,17 @@
 //! `DUMP` and `RESTORE`: values as Redis writes them to disk.
 //!
 //! What is written here any Redis of the same version reads, and what it writes
-//! is read here, old forms included. The bytes are not the same: nothing is
-//! compressed here, and hashes, sets and so on are written plainly.
+//! is read here, old forms included. The bytes are the same for strings and for
+//! libraries of functions; lists, hashes, sets and so on are written plainly
+//! here, and packed by Redis.
 
+mod lzf;
 mod packed;
 mod read;
 mod stream;
 mod write;
+
+use sluice_core::redis::Bytes;
 
 use super::Version;
 use super::value::Value;
@@ -32,6 +36,10 @@ mod form {
     pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
+    /// A library of functions.
+    pub(super) const LIBRARY: u8 = 245;
+    /// The same before it was released: name, engine and description apart.
+    pub(super) const LIBRARY_RC: u8 = 246;
 }
 
 /// Version and checksum, at the end.
@@ -69,6 +77,24 @@ fn checksum(bytes: &[u8]) -> u64 {
 pub(super) fn dump(value: &Value, version: Version) -> Vec<u8> {
     let mut out = Vec::new();
     write::value(&mut out, value, version);
+    sealed(out, version)
+}
+
+/// What `FUNCTION DUMP` answers, of libraries with this text.
+pub(super) fn dump_libraries<'a>(
+    codes: impl Iterator<Item = &'a Bytes>,
+    version: Version,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for code in codes {
+        out.push(form::LIBRARY);
+        write::string(&mut out, code);
+    }
+    sealed(out, version)
+}
+
+/// With its version and checksum.
+fn sealed(mut out: Vec<u8>, version: Version) -> Vec<u8> {
     out.extend(version.rdb().to_le_bytes());
     let sum = checksum(&out);
     out.extend(sum.to_le_bytes());
@@ -89,6 +115,39 @@ pub(super) fn is_whole(payload: &[u8], version: Version) -> bool {
 pub(super) fn restore(payload: &[u8]) -> Option<Value> {
     let body = payload.get(..payload.len().checked_sub(FOOTER)?)?;
     read::value(body)
+}
+
+/// The texts of libraries, of a whole payload, or what Redis says is wrong.
+pub(super) fn restore_libraries(
+    payload: &[u8],
+    version: Version,
+) -> Result<Vec<Bytes>, &'static str> {
+    let body = &payload[..payload.len().saturating_sub(FOOTER)];
+    let mut from = read::Reader::new(body);
+    let mut codes = Vec::new();
+    while from.left() > 0 {
+        codes.push(match from.byte() {
+            Some(form::LIBRARY) => from.string().ok_or("Failed loading library payload")?,
+            Some(form::LIBRARY_RC) if version == Version::V7_0 => release_candidate(&mut from)?,
+            Some(form::LIBRARY_RC) => return Err("Pre-GA function format not supported"),
+            _ => return Err("given type is not a function"),
+        });
+    }
+    Ok(codes)
+}
+
+/// What is now the first line of a library was written apart.
+fn release_candidate(from: &mut read::Reader) -> Result<Bytes, &'static str> {
+    let name = from.string().ok_or("Failed loading library name")?;
+    let engine = from.string().ok_or("Failed loading engine name")?;
+    let described = from.len();
+    let described = described.ok_or("Failed loading library description indicator")?;
+    if described != 0 {
+        from.string().ok_or("Failed loading library description")?;
+    }
+    let code = from.string().ok_or("Failed loading library blob")?;
+    let parts: [&[u8]; 6] = [b"#!", &engine, b" name=", &name, b"\n", &code];
+    Ok(Bytes::from(parts.concat()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! From values to bytes.
 
-use super::{form, stream};
+use super::{form, lzf, stream};
 use crate::redis::Version;
 use crate::redis::number::parse_i64;
 use crate::redis::value::Value;
+
+/// Longer texts are compressed, if that makes them shorter.
+const COMPRESSED_ABOVE: usize = 20;
 
 pub(super) fn len(out: &mut Vec<u8>, len: u64) {
     match len {
@@ -33,10 +36,18 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8]) {
             out.push(0xc2);
             out.extend((n as i32).to_le_bytes());
         }
-        _ => {
-            len(out, text.len() as u64);
-            out.extend_from_slice(text);
-        }
+        _ => match (text.len() > COMPRESSED_ABOVE).then(|| lzf::compress(text)) {
+            Some(Some(compressed)) => {
+                out.push(0xc3);
+                len(out, compressed.len() as u64);
+                len(out, text.len() as u64);
+                out.extend(compressed);
+            }
+            _ => {
+                len(out, text.len() as u64);
+                out.extend_from_slice(text);
+            }
+        },
     }
 }
 

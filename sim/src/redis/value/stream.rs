@@ -13,7 +13,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 use super::nodes::{Full, Nodes};
-use crate::redis::hash::FixedHasher;
+use crate::digest::Digest;
 
 /// When an entry was added, in milliseconds, and a number among those of that
 /// millisecond.
@@ -217,7 +217,7 @@ impl Stream {
     }
 
     pub(crate) fn digest(&self) -> u64 {
-        let mut hasher = FixedHasher::default();
+        let mut hasher = Digest::default();
         self.hash(&mut hasher);
         hasher.finish()
     }

@@ -93,10 +93,10 @@ impl Tree {
         }
     }
 
-    /// Removes an item that is there.
-    pub(crate) fn remove(&mut self, score: f64, member: &[u8]) {
+    /// Removes an item that is there; returns its member.
+    pub(crate) fn remove(&mut self, score: f64, member: &[u8]) -> Bytes {
         let removed = Rc::make_mut(&mut self.root).remove(score, member);
-        assert!(removed, "the index of a sorted set has lost a member");
+        let member = removed.expect("the index of a sorted set has lost a member");
         self.len -= 1;
         while let Node::Inner(children) = &*self.root {
             match children.len() {
@@ -105,6 +105,7 @@ impl Tree {
                 _ => break,
             }
         }
+        member
     }
 
     /// How many items there are before the first for which `before` is false;
@@ -186,25 +187,18 @@ impl Node {
         }
     }
 
-    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+    fn remove(&mut self, score: f64, member: &[u8]) -> Option<Bytes> {
         match self {
             Node::Leaf(items) => {
                 let at = items.partition_point(|item| item.order(score, member) == Ordering::Less);
                 let found = items.get(at).is_some_and(|item| *item.member == *member);
-                if found {
-                    items.remove(at);
-                }
-                found
+                found.then(|| items.remove(at).member)
             }
             Node::Inner(children) => {
                 let at =
                     children.partition_point(|c| c.last.order(score, member) == Ordering::Less);
-                let Some(child) = children.get_mut(at) else {
-                    return false;
-                };
-                if !Rc::make_mut(&mut child.node).remove(score, member) {
-                    return false;
-                }
+                let child = children.get_mut(at)?;
+                let removed = Rc::make_mut(&mut child.node).remove(score, member)?;
                 child.count -= 1;
                 if child.count == 0 {
                     children.remove(at);
@@ -212,7 +206,7 @@ impl Node {
                     child.last = child.node.last().clone();
                     Self::join(children, at);
                 }
-                true
+                Some(removed)
             }
         }
     }

@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 use sluice_core::redis::Bytes;
 
 use super::tree::{Item, Tree};
-use crate::redis::hash::{self, FixedState};
+use crate::digest::FixedState;
+use crate::redis::hash;
 
 /// A sorted set. Lookup by member is O(1); rank, range and change O(log n).
 #[derive(Clone, Debug, Default)]
@@ -63,27 +64,39 @@ impl ZSet {
     }
 
     /// Sets a member's score; whether it is new.
-    pub(crate) fn insert(&mut self, member: &Bytes, score: f64) -> bool {
-        match self.scores.get_mut(&**member) {
-            Some(old) => {
-                let before = std::mem::replace(old, score);
-                if before.to_bits() != score.to_bits() {
-                    self.order.remove(before, member);
-                    self.order.insert(score, member.clone());
-                    self.digest = self
-                        .digest
-                        .wrapping_sub(mix(member, before))
-                        .wrapping_add(mix(member, score));
-                }
-                false
-            }
-            None => {
+    pub(crate) fn insert(&mut self, member: &[u8], score: f64) -> bool {
+        self.update(member, |_| Some(score)).is_none()
+    }
+
+    /// Gives a member the score that `to` says, from the one that it has; leaves
+    /// it alone for `None`. Returns the score it had.
+    pub(crate) fn update(
+        &mut self,
+        member: &[u8],
+        to: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<f64> {
+        let Some(kept) = self.scores.get_mut(member) else {
+            if let Some(score) = to(None) {
+                let member = Bytes::from(member);
+                self.digest = self.digest.wrapping_add(mix(&member, score));
                 self.scores.insert(member.clone(), score);
-                self.order.insert(score, member.clone());
-                self.digest = self.digest.wrapping_add(mix(member, score));
-                true
+                self.order.insert(score, member);
             }
+            return None;
+        };
+        let before = *kept;
+        if let Some(score) = to(Some(before))
+            && score.to_bits() != before.to_bits()
+        {
+            *kept = score;
+            let member = self.order.remove(before, member);
+            self.digest = self
+                .digest
+                .wrapping_sub(mix(&member, before))
+                .wrapping_add(mix(&member, score));
+            self.order.insert(score, member);
         }
+        Some(before)
     }
 
     /// Removes a member; its score, if it was there.

@@ -6,11 +6,15 @@
 //!
 //! Magnitudes are cut into classes. Bytes that still arrive after a cut: none or
 //! all (a client has one request under way). A clock steps either way by the
-//! most. Outages are of the greatest length. Durations are constant.
+//! most. Outages are of the greatest length. Durations are constant. One of a
+//! few things (which error, which key, how many writes are lost) is any of them.
 
 use crate::choice::{Chooser, Kind, Label};
 use crate::dist::Dist;
 use crate::log::Decision;
+
+/// So many things are few. (An outage is one of ten magnitudes, and no thing.)
+const FEW: u64 = 9;
 
 /// See the module.
 #[derive(Debug)]
@@ -62,7 +66,8 @@ impl Chooser for Branch {
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
         let value = match (what.kind, bound) {
             (_, 1) => 0,
-            (Kind::Cut, _) | (_, 2) => [0, bound - 1][self.answer(2)],
+            (Kind::Cut, _) => [0, bound - 1][self.answer(2)],
+            (_, ..=FEW) => self.answer(bound as usize) as u64,
             _ => 0,
         };
         self.decisions.push(Decision::Draw(what, value));

@@ -43,9 +43,8 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use crate::choice::Label;
-use crate::digest::Digest;
+use crate::digest::{Digest, FixedState};
 use crate::log::Decision;
-use crate::redis::FixedState;
 use crate::store::Store;
 use crate::world::{Event, Farewell, FaultKind, Program, Reading, Recognised, World};
 use branch::Branch;
@@ -302,6 +301,8 @@ impl Search {
         let stops = [
             FaultKind::ServerRestart,
             FaultKind::ServerWipe,
+            FaultKind::ServerFailover,
+            FaultKind::ServerSplit,
             FaultKind::PowerLoss,
         ];
         let stop = |m: &Move| matches!(m, Move::Fault(kind) if stops.contains(kind));

@@ -1,6 +1,7 @@
 //! All schedules of a small race: reading a length, and then writing.
 
 use core::hash::Hash;
+use std::collections::BTreeSet;
 
 use sluice_core::client::Likeness;
 
@@ -227,4 +228,110 @@ fn a_search_that_is_cut_short_says_so() {
     let found = search.explore(race(3, 3, Faults::NONE), &(), &Exact, &mut AtMost(3));
     assert!(!found.complete && found.violation.is_none());
     assert!(found.states > 100 && found.states < 110);
+}
+
+/// Sees every step of every client, and keeps what it has seen.
+#[derive(Default)]
+struct Witness {
+    /// Who was where and what was on the list, before and after.
+    seen: BTreeSet<[(Vec<u8>, Vec<String>); 2]>,
+    /// How many writes failovers have lost.
+    lost: BTreeSet<u32>,
+}
+
+impl Witness {
+    fn steps(world: &Race) -> Vec<u8> {
+        let hosts = 0..world.hosts() as u16;
+        hosts.map(|host| world.program(host).step).collect()
+    }
+}
+
+impl Judge<Racer, Tiny> for Witness {
+    fn judge(&mut self, before: &Race, after: &Race) -> Result<(), String> {
+        let [from, to] =
+            [before, after].map(|world| (Self::steps(world), world.server().list.clone()));
+        if from != to {
+            self.seen.insert([from, to]);
+        }
+        for happening in after.happenings() {
+            if let Happening::ServerStopped { lost, .. } = happening {
+                self.lost.insert(*lost);
+            }
+        }
+        Ok(())
+    }
+
+    fn visible(&self, world: &Race) -> u64 {
+        Digest::of(&Self::steps(world))
+    }
+}
+
+/// By which short cuts: local events first, sleep sets.
+fn witness(world: Race, [reduced, sleeping]: [bool; 2]) -> (Certificate, Witness) {
+    let mut witness = Witness::default();
+    let search = Search {
+        bounds: Bounds {
+            faults: world.faults.budget,
+            clock_steps: 0,
+            states: 1_000_000,
+        },
+        symmetric: false,
+        reduced,
+        sleeping,
+    };
+    let found = search.explore(world, &(), &Exact, &mut witness);
+    assert!(found.complete);
+    (found, witness)
+}
+
+/// What sleep sets leave out is held against a search without them. That this
+/// comparison can tell is shown by a store that denies what its commands do: then
+/// two of them are taken for independent, and what only their other order leads
+/// to is missing.
+#[test]
+fn a_wrong_independence_shows() {
+    for denies in [false, true] {
+        let mut world = race(99, 3, Faults::NONE);
+        world.server.denies = denies;
+        let (awake, all) = witness(world.clone(), [false, false]);
+        let (asleep, some) = witness(world, [false, true]);
+        assert!(asleep.transitions < awake.transitions);
+        if denies {
+            assert!(asleep.states < awake.states, "{asleep:?} {awake:?}");
+            assert!(some.seen.len() < all.seen.len());
+            assert!(some.seen.is_subset(&all.seen));
+        } else {
+            assert_eq!(asleep.states, awake.states);
+            assert_eq!(some.seen, all.seen);
+        }
+    }
+}
+
+/// A local event that the judge sees does not do alone: all the others are taken
+/// beside it, the first of them included.
+#[test]
+fn what_is_seen_is_seen_in_every_order() {
+    for clients in 2..=3 {
+        let (_, all) = witness(race(99, clients, Faults::NONE), [false, false]);
+        for cuts in [[true, false], [true, true]] {
+            let (_, seen) = witness(race(99, clients, Faults::NONE), cuts);
+            assert_eq!(seen.seen, all.seen, "{clients} clients, {cuts:?}");
+        }
+    }
+}
+
+/// A failover loses as many writes as there are, or fewer, or none: each of
+/// these is tried.
+#[test]
+fn a_failover_loses_any_number_of_writes() {
+    let faults = Faults {
+        budget: 1,
+        ..Faults::new(
+            PerFault::default().with(FaultKind::ServerFailover, 1),
+            u64::MAX - 1,
+        )
+    };
+    let (_, seen) = witness(race(99, 2, faults), [true, true]);
+    // Each of the two sends two commands that may write, for all that is known.
+    assert_eq!(seen.lost, (0..=4).collect());
 }

@@ -13,7 +13,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::time::LocalTime;
 
 use super::*;
-use crate::choice::Kind;
+use crate::choice::{Kind, Touch};
 use crate::store::{Names, SessionId};
 
 pub(super) const MS: u64 = 1_000_000;
@@ -23,6 +23,8 @@ pub(super) const MS: u64 = 1_000_000;
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Tiny {
     pub(super) list: Vec<String>,
+    /// Says of its commands that they touch nothing.
+    pub(super) denies: bool,
     loaded: bool,
     subscribers: Vec<SessionId>,
     pushes: VecDeque<(SessionId, Reply)>,
@@ -111,6 +113,14 @@ impl Store for Tiny {
         let who = self.subscribers.iter().map(|s| names.session(*s));
         (self.loaded, who.collect::<Vec<_>>()).hash(&mut state);
         state.finish()
+    }
+
+    fn touch(&self, _: &Command) -> Touch {
+        Touch {
+            keys: if self.denies { 0 } else { u64::MAX },
+            writes: !self.denies,
+            ..Touch::default()
+        }
     }
 
     fn marks(&self, _: u64, name: &[u8]) -> u64 {

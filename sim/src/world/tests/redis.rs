@@ -3,6 +3,7 @@
 use super::*;
 use crate::dist::Dist;
 use crate::redis::{Engine, Policy, Server};
+use crate::store::SessionId;
 use crate::strategy::Random;
 
 #[test]
@@ -253,6 +254,56 @@ fn a_disk_has_what_was_written_and_what_was_synced() {
             assert_eq!(world.happenings.iter().find_map(told), Some(lost));
         }
     }
+}
+
+/// However often the same snapshot is read: a guarded gate knows by the name
+/// that what it gave may be forgotten.
+#[test]
+fn every_process_has_a_name_of_its_own() {
+    let engine = Engine::new();
+    let program = [1_000, 3_000, 20_000, 40_000]
+        .into_iter()
+        .zip(1..)
+        .fold(Puppet::default(), |p, (at, n)| {
+            p.at(at * MS, 0, command(n, &["SET", "k", "1"]))
+        });
+    let faults = PerFault::default().with(FaultKind::ServerRestart, 1);
+    let mut world: World<Puppet> = World::new(Setup {
+        hosts: vec![HostSetup::new(program)],
+        server: Server::new(),
+        mode: Mode::Timed(Delays::LOCAL),
+        faults: Faults {
+            persistence: Persistence::Rdb { every_ms: 2_000 },
+            ..Faults::new(faults, 60_000 * MS)
+        },
+        epoch_us: 1_700_000_000_000_000,
+    });
+    let name = |world: &World<Puppet>| {
+        let info = Command::new("INFO").arg("server");
+        let reply = (world.server().clone()).execute(&engine, 0, SessionId(9), &info);
+        let text = String::from_utf8_lossy(reply.as_bytes().expect("text")).into_owned();
+        let line = text.lines().find(|line| line.starts_with("run_id:"));
+        line.expect("it has a name").to_owned()
+    };
+    let mut fate = Fate { lags: false };
+    while world.program(0).news().len() < 2 {
+        world.step(&engine, &mut fate).expect("more is to come");
+    }
+    let mut names = vec![name(&world)];
+    for _ in 0..3 {
+        world.fire(FaultKind::ServerRestart, &mut fate);
+        names.push(name(&world));
+        let started = |h: &Happening| matches!(h, Happening::ServerStarted { .. });
+        while !world
+            .step(&engine, &mut fate)
+            .expect("it comes back")
+            .iter()
+            .any(started)
+        {}
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 4, "{names:?}");
 }
 
 /// A replica takes over beside the server: who was connected goes on with the

@@ -149,13 +149,14 @@ fn sums(tallies: &[Tally]) -> String {
         .map(|(name, times)| format!("{name} {times}"));
     format!(
         "{} of {} runs were identical to their end: {} replies (of these, {} errors with the same \
-         code and other words), {} messages, and TIME with each command.\n\
+         code and other words), {} messages, {} keys in the end, and TIME with each command.\n\
          Ran out {}; {}.\n",
         total(|t| t.identical),
         total(|t| t.runs),
         total(|t| t.replies),
         total(|t| t.other_words),
         total(|t| t.messages),
+        total(|t| t.keys),
         total(|t| t.ran_out),
         happened.collect::<Vec<_>>().join(", ")
     )

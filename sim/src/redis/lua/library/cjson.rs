@@ -1,114 +1,153 @@
 //! `cjson`: JSON, as Redis's library writes and reads it.
 //!
-//! Left out: the settings (`encode_sparse_array` and its like), which would
-//! outlive the script that made them; they answer their defaults.
+//! What a script sets (`encode_max_depth` and its like) holds until it ends. In
+//! Redis it outlives the script, and holds for all that come after it.
 
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::Args;
+use super::json_settings::{Invalid, Settings, Shared};
 use crate::redis::number::format_g;
 
-/// Deepest nesting, both ways.
-const MAX_DEPTH: usize = 1000;
-/// Digits of a number.
-const PRECISION: usize = 14;
+/// Deeper than this the stack of a thread may end (2 MB; 2,000 were too many in
+/// a build without increments), whatever was set; in Redis Lua's does.
+const MAX_DEPTH: usize = 1_000;
 
-fn encode(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
+fn encode(lua: &Lua, values: MultiValue, set: Settings) -> mlua::Result<mlua::LuaString> {
     let args = Args::new(lua, values);
     if args.len() != 1 {
         return Err(args.bad(1, "expected 1 argument"));
     }
-    let mut out = Vec::new();
-    write(&mut out, &args.values[0], 1, &args)?;
-    lua.create_string(&out)
+    let mut writer = Writer {
+        out: Vec::new(),
+        args: &args,
+        set,
+    };
+    writer.value(&args.values[0], 1)?;
+    lua.create_string(&writer.out)
 }
 
-fn write(out: &mut Vec<u8>, value: &Value, depth: usize, args: &Args) -> mlua::Result<()> {
-    match value {
-        Value::Nil => out.extend_from_slice(b"null"),
-        Value::LightUserData(pointer) if pointer.0.is_null() => out.extend_from_slice(b"null"),
-        Value::Boolean(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
-        Value::Integer(n) => write_number(out, *n as f64, args)?,
-        Value::Number(n) => write_number(out, *n, args)?,
-        Value::String(text) => write_string(out, &text.as_bytes()),
-        Value::Table(_) if depth > MAX_DEPTH => {
-            let text = format!("Cannot serialise, excessive depth ({depth})");
-            return Err(args.error(&text));
-        }
-        Value::Table(table) => match array_len(table, args)? {
-            Some(len) if len > 0 => {
-                out.push(b'[');
-                for index in 1..=len {
-                    if index > 1 {
-                        out.push(b',');
+/// A JSON text being written.
+struct Writer<'a> {
+    out: Vec<u8>,
+    args: &'a Args<'a>,
+    set: Settings,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        match value {
+            Value::Nil => self.out.extend_from_slice(b"null"),
+            Value::LightUserData(pointer) if pointer.0.is_null() => {
+                self.out.extend_from_slice(b"null");
+            }
+            Value::Boolean(true) => self.out.extend_from_slice(b"true"),
+            Value::Boolean(false) => self.out.extend_from_slice(b"false"),
+            Value::Integer(n) => self.number(*n as f64)?,
+            Value::Number(n) => self.number(*n)?,
+            Value::String(text) => write_string(&mut self.out, &text.as_bytes()),
+            Value::Table(_) if depth > self.set.encode_depth.min(MAX_DEPTH) => {
+                let text = format!("Cannot serialise, excessive depth ({depth})");
+                return Err(self.args.error(&text));
+            }
+            Value::Table(table) => match self.array_len(table)? {
+                Some(len) if len > 0 => {
+                    self.out.push(b'[');
+                    for index in 1..=len {
+                        if index > 1 {
+                            self.out.push(b',');
+                        }
+                        self.value(&table.raw_get(index)?, depth + 1)?;
                     }
-                    write(out, &table.raw_get(index)?, depth + 1, args)?;
+                    self.out.push(b']');
                 }
-                out.push(b']');
+                _ => self.object(table, depth)?,
+            },
+            other => {
+                let text = format!("Cannot serialise {}: type not supported", other.type_name());
+                return Err(self.args.error(&text));
             }
-            _ => write_object(out, table, depth, args)?,
-        },
-        other => {
-            let text = format!("Cannot serialise {}: type not supported", other.type_name());
-            return Err(args.error(&text));
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn write_object(out: &mut Vec<u8>, table: &Table, depth: usize, args: &Args) -> mlua::Result<()> {
-    out.push(b'{');
-    let mut first = true;
-    for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        if !std::mem::take(&mut first) {
-            out.push(b',');
-        }
-        match key {
-            Value::String(text) => write_string(out, &text.as_bytes()),
-            Value::Integer(_) | Value::Number(_) => {
-                out.push(b'"');
-                write(out, &key, depth, args)?;
-                out.push(b'"');
+    fn object(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        self.out.push(b'{');
+        let mut first = true;
+        for pair in table.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            if !std::mem::take(&mut first) {
+                self.out.push(b',');
             }
-            _ => {
-                return Err(
-                    args.error("Cannot serialise table: table key must be a number or string")
-                );
+            match key {
+                Value::String(text) => write_string(&mut self.out, &text.as_bytes()),
+                Value::Integer(_) | Value::Number(_) => {
+                    self.out.push(b'"');
+                    self.value(&key, depth)?;
+                    self.out.push(b'"');
+                }
+                _ => {
+                    let text = "Cannot serialise table: table key must be a number or string";
+                    return Err(self.args.error(text));
+                }
             }
+            self.out.push(b':');
+            self.value(&value, depth + 1)?;
         }
-        out.push(b':');
-        write(out, &value, depth + 1, args)?;
+        self.out.push(b'}');
+        Ok(())
     }
-    out.push(b'}');
-    Ok(())
-}
 
-/// The length of a table whose keys are all positive integers, unless it is
-/// too sparse to be an array.
-fn array_len(table: &Table, args: &Args) -> mlua::Result<Option<usize>> {
-    let (mut count, mut most) = (0i64, 0i64);
-    for pair in table.pairs::<Value, Value>() {
-        match pair?.0 {
-            Value::Integer(n) if n > 0 => {
-                count += 1;
-                most = most.max(n);
+    /// The length of a table whose keys are all positive integers, unless it is
+    /// too sparse to be an array.
+    fn array_len(&self, table: &Table) -> mlua::Result<Option<usize>> {
+        let (mut count, mut most) = (0i64, 0i64);
+        for pair in table.pairs::<Value, Value>() {
+            match pair?.0 {
+                Value::Integer(n) if n > 0 => {
+                    count += 1;
+                    most = most.max(n);
+                }
+                _ => return Ok(None),
             }
-            _ => return Ok(None),
         }
+        let Settings {
+            sparse_convert,
+            sparse_ratio,
+            sparse_safe,
+            ..
+        } = self.set;
+        if sparse_ratio > 0 && most > count.saturating_mul(sparse_ratio) && most > sparse_safe {
+            if sparse_convert {
+                return Ok(None);
+            }
+            let text = "Cannot serialise table: excessively sparse array";
+            return Err(self.args.error(text));
+        }
+        Ok(Some(most as usize))
     }
-    if most > count * 2 && most > 10 {
-        return Err(args.error("Cannot serialise table: excessively sparse array"));
-    }
-    Ok(Some(most as usize))
-}
 
-fn write_number(out: &mut Vec<u8>, n: f64, args: &Args) -> mlua::Result<()> {
-    if !n.is_finite() {
-        return Err(args.error("Cannot serialise number: must not be NaN or Inf"));
+    fn number(&mut self, n: f64) -> mlua::Result<()> {
+        match self.set.encode_invalid {
+            _ if n.is_finite() => {}
+            Invalid::Refused => {
+                let text = "Cannot serialise number: must not be NaN or Inf";
+                return Err(self.args.error(text));
+            }
+            Invalid::Null => {
+                self.out.extend_from_slice(b"null");
+                return Ok(());
+            }
+            Invalid::Written if n.is_nan() => {
+                self.out.extend_from_slice(b"nan");
+                return Ok(());
+            }
+            Invalid::Written => {}
+        }
+        let text = format_g(n, self.set.precision);
+        self.out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
-    out.extend_from_slice(format_g(n, PRECISION).as_bytes());
-    Ok(())
 }
 
 fn write_string(out: &mut Vec<u8>, text: &[u8]) {
@@ -136,6 +175,7 @@ struct Reader<'a> {
     at: usize,
     lua: &'a Lua,
     args: &'a Args<'a>,
+    set: Settings,
 }
 
 impl Reader<'_> {
@@ -164,15 +204,15 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, depth: usize) -> mlua::Result<Value> {
-        if depth > MAX_DEPTH {
-            let text = format!(
-                "Found too many nested data structures ({depth}) at character {}",
-                self.at
-            );
-            return Err(self.args.error(&text));
-        }
         let rest = |reader: &Self| &reader.text[reader.at..];
         match self.peek() {
+            Some(b'{' | b'[') if depth > self.set.decode_depth.min(MAX_DEPTH) => {
+                let text = format!(
+                    "Found too many nested data structures ({depth}) at character {}",
+                    self.at + 1
+                );
+                Err(self.args.error(&text))
+            }
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
             Some(b'"') => {
@@ -186,7 +226,11 @@ impl Reader<'_> {
             Some(b'n') if rest(self).starts_with(b"null") => Ok(self.word(4, Value::NULL)),
             Some(b'-' | b'0'..=b'9') => self.number(),
             // Also what JSON does not call a number, where C does.
-            Some(b'i' | b'I' | b'n' | b'N' | b'+') if self.odd_number().is_some() => self.number(),
+            Some(b'i' | b'I' | b'n' | b'N' | b'+')
+                if self.set.decode_invalid && self.is_invalid_number() =>
+            {
+                self.number()
+            }
             _ => Err(self.unexpected("value")),
         }
     }
@@ -215,8 +259,45 @@ impl Reader<'_> {
         Some((if minus { -value } else { value }, sign + len))
     }
 
+    /// What is no number in JSON, but one in C.
+    fn is_invalid_number(&self) -> bool {
+        let text = &self.text[self.at..];
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        match digits {
+            _ if text.starts_with(b"+") || self.odd_number().is_some() => true,
+            [b'0', b'x' | b'X' | b'0'..=b'9', ..] => true,
+            _ => false,
+        }
+    }
+
+    /// `0x1f` and its length.
+    fn hexadecimal(&self) -> Option<(f64, usize)> {
+        let text = &self.text[self.at..];
+        let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+        let [b'0', b'x' | b'X', digits @ ..] = &text[sign..] else {
+            return None;
+        };
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let add = |sum: f64, digit: u32| sum * 16.0 + f64::from(digit);
+        let value = digits.iter().map_while(digit).fold(0.0, add);
+        let count = digits.iter().map_while(digit).count();
+        let value = if text[0] == b'-' { -value } else { value };
+        (count > 0).then_some((value, sign + 2 + count))
+    }
+
     fn number(&mut self) -> mlua::Result<Value> {
+        if !self.set.decode_invalid && self.is_invalid_number() {
+            let text = format!(
+                "Expected value but found invalid number at character {}",
+                self.at + 1
+            );
+            return Err(self.args.error(&text));
+        }
         if let Some((value, len)) = self.odd_number() {
+            self.at += len;
+            return Ok(Value::Number(value));
+        }
+        if let Some((value, len)) = self.hexadecimal() {
             self.at += len;
             return Ok(Value::Number(value));
         }
@@ -353,7 +434,7 @@ impl Reader<'_> {
     }
 }
 
-fn decode(lua: &Lua, values: MultiValue) -> mlua::Result<Value> {
+fn decode(lua: &Lua, values: MultiValue, set: Settings) -> mlua::Result<Value> {
     let args = Args::new(lua, values);
     if args.len() != 1 {
         return Err(args.bad(1, "expected 1 argument"));
@@ -368,6 +449,7 @@ fn decode(lua: &Lua, values: MultiValue) -> mlua::Result<Value> {
         at: 0,
         lua,
         args: &args,
+        set,
     };
     let value = reader.value(1)?;
     if reader.peek().is_some() {
@@ -376,26 +458,17 @@ fn decode(lua: &Lua, values: MultiValue) -> mlua::Result<Value> {
     Ok(value)
 }
 
-pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn library(lua: &Lua, settings: &Shared) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    table.set("encode", lua.create_function(encode)?)?;
-    table.set("decode", lua.create_function(decode)?)?;
+    let set = settings.clone();
+    let encode = lua.create_function(move |lua, values| encode(lua, values, set.get()))?;
+    table.set("encode", encode)?;
+    let set = settings.clone();
+    let decode = lua.create_function(move |lua, values| decode(lua, values, set.get()))?;
+    table.set("decode", decode)?;
     table.set("null", Value::NULL)?;
     table.set("_NAME", "cjson")?;
     table.set("_VERSION", "2.1.0")?;
-    let settings: [(&str, Value); 6] = [
-        ("encode_max_depth", Value::Integer(1000)),
-        ("decode_max_depth", Value::Integer(1000)),
-        ("encode_number_precision", Value::Integer(14)),
-        ("encode_keep_buffer", Value::Boolean(true)),
-        ("encode_invalid_numbers", Value::Boolean(false)),
-        ("decode_invalid_numbers", Value::Boolean(true)),
-    ];
-    for (name, default) in settings {
-        let answer = lua.create_function(move |_, _: MultiValue| Ok(default.clone()))?;
-        table.set(name, answer)?;
-    }
-    let sparse = lua.create_function(|_, _: MultiValue| Ok((false, 2, 10)))?;
-    table.set("encode_sparse_array", sparse)?;
+    super::json_settings::fill(lua, &table, settings)?;
     Ok(table)
 }

@@ -3,6 +3,7 @@
 mod bit;
 mod cjson;
 mod cmsgpack;
+mod json_settings;
 mod pack;
 
 use mlua::{Error, Lua, MultiValue, Table, Value};
@@ -11,13 +12,18 @@ use super::call::Running;
 use super::error::Plain;
 use super::raw::Interpreter;
 
+pub(super) use json_settings::{Settings as JsonSettings, Shared as SharedJsonSettings};
+
 /// A table of all libraries by name.
-pub(super) fn all(interpreter: &Interpreter<Running>) -> mlua::Result<Table> {
+pub(super) fn all(
+    interpreter: &Interpreter<Running>,
+    json: &SharedJsonSettings,
+) -> mlua::Result<Table> {
     let lua = &interpreter.lua;
     let libraries = lua.create_table()?;
     libraries.set("bit", bit::library(lua)?)?;
     libraries.set("struct", pack::library(interpreter)?)?;
-    libraries.set("cjson", cjson::library(lua)?)?;
+    libraries.set("cjson", cjson::library(lua, json)?)?;
     libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
     Ok(libraries)
 }

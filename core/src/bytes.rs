@@ -1,0 +1,179 @@
+//! Bytes that are cheap to clone: short ones are kept in place, longer ones
+//! shared.
+//!
+//! Names of commands, keys, ids and numbers are short. They are copied with
+//! every request, reply and stored field, and a search does that millions of
+//! times a second: no allocation, no count of references that two cores would
+//! fight over.
+
+use alloc::borrow::Borrow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::ops::Deref;
+
+/// See the module. Redis is binary safe, so these are not text.
+#[derive(Clone)]
+pub struct Bytes(Kept);
+
+/// As many as fit beside a length and a tag in three words.
+const SHORT: usize = 22;
+
+#[derive(Clone)]
+enum Kept {
+    Here(u8, [u8; SHORT]),
+    Shared(Arc<[u8]>),
+}
+
+impl Bytes {
+    fn new(bytes: &[u8]) -> Self {
+        let mut here = [0; SHORT];
+        Self(match here.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                Kept::Here(bytes.len() as u8, here)
+            }
+            None => Kept::Shared(Arc::from(bytes)),
+        })
+    }
+
+    /// The same to write to; copies them first if somebody else holds them.
+    pub fn make_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Kept::Here(len, here) => &mut here[..usize::from(*len)],
+            Kept::Shared(bytes) => Arc::make_mut(bytes),
+        }
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self(Kept::Here(0, [0; SHORT]))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Kept::Here(len, here) => &here[..usize::from(*len)],
+            Kept::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Borrow<[u8]> for Bytes {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Copies, also what could be shared: for that, clone.
+impl<T: AsRef<[u8]> + ?Sized> From<&T> for Bytes {
+    #[inline]
+    fn from(bytes: &T) -> Self {
+        Self::new(bytes.as_ref())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::new(&bytes)
+    }
+}
+
+impl From<String> for Bytes {
+    fn from(text: String) -> Self {
+        Self::new(text.as_bytes())
+    }
+}
+
+impl FromIterator<u8> for Bytes {
+    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> Self {
+        Self::from(bytes.into_iter().collect::<Vec<u8>>())
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl PartialOrd for Bytes {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Bytes {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for Bytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(to)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Vec::deserialize(from).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+
+    #[test]
+    fn are_three_words() {
+        assert_eq!(size_of::<Bytes>(), 3 * size_of::<usize>());
+    }
+
+    /// Whether they are kept in place or shared must not show.
+    #[test]
+    fn of_every_length_are_what_they_were_made_of() {
+        let all: Vec<u8> = (0..100).collect();
+        for len in 0..all.len() {
+            let slice = &all[..len];
+            let bytes = Bytes::from(slice);
+            assert_eq!(&*bytes, slice);
+            assert_eq!(&*bytes.clone(), slice);
+            assert_eq!(bytes, Bytes::from(slice.to_vec()));
+            assert!(bytes < Bytes::from(&all[..len + 1]));
+            let map = BTreeMap::from([(bytes, len)]);
+            assert_eq!(map.get(slice), Some(&len));
+        }
+    }
+}
