@@ -174,6 +174,7 @@ impl<Id: Clone + Ord> Model<Id> {
         if !wait && !granted {
             self.remove(&id);
             self.places.extend(tombstone);
+            self.trim(); // another place may have ended in the meantime
             self.stats.rejected += 1;
             return self.close(now, Outcome::Rejected(Rejected::Busy));
         }
@@ -616,6 +617,11 @@ impl<Id: Clone + Ord> Model<Id> {
         if self.config.tombstone_ms == 0 {
             self.remove(id);
         }
+        self.trim();
+    }
+
+    /// Drops the oldest of the ended that are too many to be remembered.
+    fn trim(&mut self) {
         while self.count(|z| matches!(z, Zone::Ended { .. }))
             > u64::from(self.config.tombstones_max)
         {

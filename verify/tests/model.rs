@@ -220,14 +220,62 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
+/// 2,000 sequences of one seed; `PROPTEST_CASES` asks for more of them, and
+/// `PROPTEST_RNG_SEED` for others.
+fn proptest_config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: default.cases.max(2_000),
+        failure_persistence: None,
+        ..default
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(proptest_config())]
 
     #[test]
     fn slots_do_what_the_specification_says(config in config(), ops in prop::collection::vec(op(), 1..120)) {
         agree(Slots::new(config, START)?, &ops);
         agree(Slots::numbered(config, START)?, &ops);
     }
+}
+
+/// An id whose ending is remembered tries again and is turned away, while
+/// another one's absence ends: only one ending may be remembered, so putting the
+/// first back must drop the second. The specification once kept both.
+#[test]
+fn a_failed_second_try_leaves_no_more_endings_than_may_be_remembered() {
+    let config = Config {
+        capacity: 2,
+        idle_ms: Some(14),
+        presence: Some(Presence {
+            absent_after_ms: 3,
+            abandon_after_ms: 4,
+            claim_within_ms: 2,
+        }),
+        queue_limit: 2,
+        count_absent: false,
+        batch: 2,
+        tombstone_ms: 5,
+        tombstones_max: 1,
+        ..Config::limiter(2, None)
+    };
+    let join = |id, nonce, wait| Op::Acquire {
+        id,
+        nonce,
+        class: 0,
+        wait,
+    };
+    let ops = [
+        join(1, 1, false),
+        join(5, 1, false),
+        join(0, 1, true),
+        join(2, 1, true),
+        Op::Forward { ms: 14 },
+        join(5, 2, false),
+    ];
+    agree(Slots::new(config, START).expect("valid"), &ops);
 }
 
 /// The comparison is worth something only if a wrong machine fails it: one with
