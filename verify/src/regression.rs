@@ -38,6 +38,16 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Nothing breaks where nothing goes on: no evidence that a bug is mended.
+    fn stuck(decisions: usize) -> Self {
+        Self::Stale {
+            step: decisions + 1,
+            what: "the run makes no progress after it".to_owned(),
+        }
+    }
+}
+
 /// `same bug`, `another bug: R1.4`, `fixed`, `stale at step 3: …`
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +119,8 @@ impl Case {
                     trace.outcome.digest, self.file.digest
                 ),
             }
+        } else if trace.outcome.is_clean() && trace.outcome.is_stuck() {
+            Verdict::stuck(self.file.decisions.len())
         } else if trace.outcome.is_clean() {
             Verdict::Fixed
         } else {
@@ -124,6 +136,7 @@ impl Case {
                 moved: run.until == Until::Violation && trace.outcome.digest != self.file.digest,
             },
             (Some(bug), _) => Verdict::OtherBug(bug.to_string()),
+            (None, None) if trace.outcome.is_stuck() => Verdict::stuck(self.file.decisions.len()),
             (None, None) => Verdict::Fixed,
             (None, Some((at, decision))) => Verdict::Stale {
                 step: at + 1,

@@ -254,7 +254,7 @@ fn towards(
         tried += 1;
         goal.bug(&run.follow(&flat(units), engine).0).is_some()
     };
-    let units = least(units(&decisions), fails, &stop);
+    let units = least_units(units(&decisions), fails, &stop);
     let is_least = !stop();
     let decisions = flat(&units);
     let (mut trace, _) = run.trace_along(&decisions, engine);
@@ -284,7 +284,7 @@ pub(crate) fn least_decisions(
     mut fails: impl FnMut(&[Decision]) -> bool,
 ) -> Vec<Decision> {
     let fails = |units: &[Unit]| fails(&flat(units));
-    flat(&least(units(decisions), fails, || false))
+    flat(&least_units(units(decisions), fails, || false))
 }
 
 /// Decisions that make sense only together: a fault with its place, its target
@@ -322,6 +322,34 @@ fn units(decisions: &[Decision]) -> Vec<Unit> {
 
 fn flat(units: &[Unit]) -> Vec<Decision> {
     units.iter().flatten().copied().collect()
+}
+
+/// As few units as it takes, and of each as little: a fault may do without its
+/// place, its target or a number, and take what comes by itself.
+fn least_units(
+    mut units: Vec<Unit>,
+    mut fails: impl FnMut(&[Unit]) -> bool,
+    stop: impl Fn() -> bool,
+) -> Vec<Unit> {
+    loop {
+        units = least(units, &mut fails, &stop);
+        let mut any = false;
+        for at in 0..units.len() {
+            let mut part = 0;
+            while part < units[at].len() && units[at].len() > 1 && !stop() {
+                let removed = units[at].remove(part);
+                if removed.role() != Role::Fault && fails(&units) {
+                    any = true;
+                } else {
+                    units[at].insert(part, removed);
+                    part += 1;
+                }
+            }
+        }
+        if !any {
+            return units;
+        }
+    }
 }
 
 /// Delta debugging: leaves out as much as it can while `fails` holds, in ever

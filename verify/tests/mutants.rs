@@ -102,12 +102,14 @@ fn a_row_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn the_same_effort_acquits_the_gate() {
-    let slots = subject::by_name("slots").expect("it is known");
-    for tactic in Tactic::ALL {
-        let shown = matrix::acquit(&slots, tactic, EFFORT, pool::threads());
-        assert!(shown.broken.is_empty(), "{shown:?}");
-        assert_eq!(shown.runs, EFFORT.trials * EFFORT.budget);
+fn the_same_effort_acquits_the_gate_trusting_or_guarded() {
+    for name in ["slots", "slots-guarded"] {
+        let gate = subject::by_name(name).expect("it is known");
+        for tactic in Tactic::ALL {
+            let shown = matrix::acquit(&gate, tactic, EFFORT, pool::threads());
+            assert!(shown.broken.is_empty(), "{shown:?}");
+            assert_eq!(shown.runs, EFFORT.trials * EFFORT.budget);
+        }
     }
 }
 

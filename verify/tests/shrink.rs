@@ -36,41 +36,37 @@ fn the_twenty_first_session_shrinks_to_two_clients_for_one_slot() {
 #[test]
 fn what_is_left_is_needed_to_the_last_decision() {
     let engine = Engine::new();
+    let mut faults = 0;
     for (name, scenario) in [
         ("naive", Scenario::rush(20, 21)),
         ("hash-script-unconditional", Scenario::race(2, 4)),
         ("per-process", Scenario::swarm()),
+        ("lost-means-no", Scenario::swarm()), // needs a fault
     ] {
         let (_, least) = shrunken(name, &scenario);
+        faults += least.shrunken.faults;
         let case = Case::of(least.trace.file.clone()).expect("its own file");
         let run = Run::new(case.subject, case.scenario.clone(), 0).until_violation();
         let whole = &least.trace.file.decisions;
         assert!(least.bug.is_in(&run.follow(whole, &engine).0));
         for at in 0..whole.len() {
-            // A place is nothing without its fault, nor a target.
-            if matches!(whole[at].role(), Role::Place | Role::Target) {
-                continue;
-            }
             let mut less = whole.clone();
             less.remove(at);
-            let fault = whole[at].role() == Role::Fault;
-            while fault && less.get(at).is_some_and(|d| d.role() == Role::Target) {
-                less.remove(at);
-            }
-            // Numbers of a fault go with it: one alone falls back to a default.
-            if whole[at].role() == Role::Number && belongs_to_a_fault(whole, at) {
-                continue;
+            // A fault goes with all that belongs to it.
+            if whole[at].role() == Role::Fault {
+                let part = |d: &Decision| matches!(d.role(), Role::Target | Role::Number);
+                while less.get(at).is_some_and(part) {
+                    less.remove(at);
+                }
+                if at > 0 && whole[at - 1].role() == Role::Place {
+                    less.remove(at - 1);
+                }
             }
             let (outcome, _) = run.follow(&less, &engine);
             assert!(!least.bug.is_in(&outcome), "{name}: without {}", whole[at]);
         }
     }
-}
-
-fn belongs_to_a_fault(decisions: &[Decision], at: usize) -> bool {
-    let before = decisions[..at].iter().rev();
-    let mut before = before.skip_while(|d| matches!(d.role(), Role::Number | Role::Target));
-    before.next().is_some_and(|d| d.role() == Role::Fault)
+    assert!(faults > 0, "none of them tells of a fault");
 }
 
 /// The same input gives the same result; what is shrunken stays as it is.

@@ -13,6 +13,7 @@ use sluice_core::redis::Command;
 use super::World;
 use super::fault::FaultKind;
 use super::setup::Program;
+use super::trouble::lost_writes;
 use crate::choice::{Chooser, Label};
 use crate::store::Store;
 
@@ -121,7 +122,7 @@ impl<P: Program, S: Store> World<P, S> {
                 let fresh = |at: &u64| *at + SYNC_NS > now;
                 let unsynced = disk.unsynced.into_iter().filter(|(at, _)| fresh(at));
                 let mut unsynced: Vec<S> = unsynced.map(|(_, server)| server).collect();
-                let lost = chooser.draw(what, unsynced.len() as u64 + 1) as usize;
+                let lost = chooser.draw(lost_writes(what), unsynced.len() as u64 + 1) as usize;
                 if lost > 0 {
                     let at = unsynced.len() - lost;
                     self.server = unsynced.swap_remove(at);

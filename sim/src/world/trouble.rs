@@ -328,6 +328,7 @@ impl<P: Program, S: Store> World<P, S> {
 
     /// A replica that lacks some of the last writes, and how many it lacks.
     pub(super) fn replica(&self, what: Label, chooser: &mut dyn Chooser) -> (S, u32) {
+        let what = lost_writes(what);
         let lost = chooser.draw(what, self.behind.len() as u64 + 1) as usize;
         let replica = self.behind.iter().rev().nth(lost.wrapping_sub(1));
         (replica.unwrap_or(&self.server).clone(), lost as u32)
@@ -500,6 +501,15 @@ fn one_of(options: &[Label], chooser: &mut dyn Chooser) -> Option<usize> {
 }
 
 /// How many of the bytes in flight still arrive: any number of them.
+/// How many writes a fault loses is a question of its own, beside how long it
+/// lasts: a search answers it in every way.
+pub(super) const fn lost_writes(fault: Label) -> Label {
+    Label {
+        kind: Kind::Replicate,
+        ..fault
+    }
+}
+
 fn arriving(in_flight: u64, what: Label, chooser: &mut dyn Chooser) -> u64 {
     if in_flight == 0 {
         return 0;

@@ -225,6 +225,8 @@ pub fn least(
 /// What a gate that should hold has shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acquittal {
+    /// Which gate.
+    pub subject: &'static str,
     /// Who looked.
     pub strategy: String,
     /// Runs that were made.
@@ -240,7 +242,13 @@ pub fn acquit(subject: &Subject, tactic: Tactic, effort: Effort, threads: usize)
     let more = within(effort.time);
     let shown = |outcome: &Outcome| {
         let broken = outcome.violations().next();
-        broken.map(|f| format!("{} {:?}", f.code, f.verdict))
+        let broken = broken.map(|f| format!("{} {:?}", f.code, f.verdict));
+        // Where nothing goes on nothing can break.
+        broken.or_else(|| {
+            outcome
+                .is_stuck()
+                .then(|| "it makes no progress".to_owned())
+        })
     };
     let tried: Vec<(u64, Vec<(u64, String)>)> = match tactic {
         Tactic::BySeed(_) => {
@@ -265,6 +273,7 @@ pub fn acquit(subject: &Subject, tactic: Tactic, effort: Effort, threads: usize)
         }),
     };
     Acquittal {
+        subject: subject.name,
         strategy: tactic.to_string(),
         runs: tried.iter().map(|(runs, _)| runs).sum(),
         broken: tried.into_iter().flat_map(|(_, broken)| broken).collect(),

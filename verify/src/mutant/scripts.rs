@@ -119,6 +119,23 @@ pub(super) const ALL: &[Mutant] = &[
     .hard(),
     Mutant::new(
         "B10",
+        "renewal-by-anybody",
+        "a renewal is not held against the fencing number: a late one keeps the next holder's slot alive",
+        &["R1.7"],
+        script(&[patch(RENEW, IN_TIME, "  holds, number = math.min(alive, active) > now, fenced\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B10",
+        "lost-before-its-time",
+        "a renewal in the second half of a lease is told that the slot is lost, though it is held",
+        &["R1.7"],
+        script(&[patch(RENEW, IN_TIME,
+ "  holds = fenced == number and math.min(alive, active) > now + (lease > 0 and lease / 2 or 0)\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B10",
         "second-release-raises-the-cap",
         "held is a counter, and a release counts down whether it holds or not",
         &["R1.1(s)"],
@@ -177,6 +194,24 @@ pub(super) const ALL: &[Mutant] = &[
         &["R1.5"],
         script(&[patch("lib/gate.lua", CONFIGURED, "tombstones_max, retain = unpack(c)\n  if timeout == 0 then timeout = 4000 end\n")]),
     ),
+    Mutant::new(
+        "B15",
+        "cancelled-by-nobody",
+        "who cancels takes the first of the line along",
+        &["R1.5"],
+        script(&[patch(CANCEL, "if moved then\n  held = held or",
+ "local other = call('ZRANGEBYSCORE', LINE, '0', '(4e15', 'LIMIT', '0', '1')[1]\n\
+if moved and tombstone > 0 and other and other ~= id then\n  \
+local at = now + tombstone\n  \
+call('ZADD', LINE, format('%d', at - 8e15), other)\n  \
+if next_due < NEVER then call('ZREM', DUE, other) end\n  \
+records[other], dirty[#dirty + 1] = pack('<Bdd', E, (unpack_('<d', read(other), 2)), 3), other\n  \
+remembered = remembered + 1\n  \
+if at < next_ended then next_ended = at end\n\
+end\n\
+if moved then\n  held = held or")]),
+    )
+    .hard(),
     Mutant::new(
         "B16",
         "grants-the-timed-out",
@@ -314,6 +349,14 @@ end\n")]),
     .hard(),
     Mutant::new(
         "B22",
+        "stores-one-more",
+        "a resize stores one slot more than it was asked for",
+        &["R1.11"],
+        script(&[patch(RESIZE, "capacity, resized = to, to\n", "capacity, resized = to + 1, to + 1\n")]),
+    )
+    .hard(),
+    Mutant::new(
+        "B22",
         "resize-forgets-offers",
         "a resize counts the slots that are claimed, and grants those on offer a second time",
         &["R1.1(s)"],
@@ -351,6 +394,13 @@ end\n")]),
         "every id leaves a key of its own, without an end",
         &["R1.15"],
         script(&[patch(ACQUIRE, "    ticket = ticket + 1\n    local key", "    ticket = ticket + 1\n    call('SET', GATE .. ':' .. id, nonce)\n    local key")]),
+    ),
+    Mutant::new(
+        "B26",
+        "statistic-per-id",
+        "how often each id has joined is counted, and never forgotten",
+        &["R1.15"],
+        script(&[patch(ACQUIRE, "    ticket = ticket + 1\n    local key", "    ticket = ticket + 1\n    count('\\2joins:' .. id, 1)\n    local key")]),
     ),
     Mutant::new(
         "B26",

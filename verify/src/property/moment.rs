@@ -302,13 +302,21 @@ impl<'a> Moment<'a> {
     pub fn crowd(&self, gate: &GateMoment) -> Option<Vec<&Believer<'a>>> {
         let believers = self.believers(gate.level).iter();
         let believers: Vec<_> = believers.filter(|b| b.in_bounds).collect();
-        let shrunk = gate.gate.is_atomic() && gate.after.held.len() >= believers.len();
         let slots = if believers.iter().any(|b| b.may_be_lost) {
             gate.after.capacity.max(gate.capacity_lost)
         } else {
             gate.after.capacity
         };
-        (believers.len() > slots as usize && !shrunk).then_some(believers)
+        let held = |b: &&Believer<'_>| {
+            let mut held = gate.after.held.iter();
+            b.may_be_lost || held.any(|p| p.fence == b.fence)
+        };
+        let shrunk = || {
+            gate.gate.is_atomic()
+                && gate.after.held.len() >= believers.len()
+                && believers.iter().all(held)
+        };
+        (believers.len() > slots as usize && !shrunk()).then_some(believers)
     }
 
     fn find_believers(&self, level: Level) -> Vec<Believer<'a>> {

@@ -16,6 +16,7 @@ use crate::scenario::user::{QueryStage, Stage};
 use crate::subject::gate::{Gate, Level};
 use crate::subject::view::Place;
 
+const CANCELLED: u8 = 3;
 const TIMED_OUT: u8 = 4;
 const ABANDONED: u8 = 5;
 
@@ -153,12 +154,18 @@ fn thrown_out(gate: &GateMoment, place: &Place, now: u64) -> Result<(), Broken> 
     let due = match ending.manner {
         TIMED_OUT => passed(place.joined_at, config.wait_timeout_ms),
         ABANDONED => passed(place.heard_at, abandon),
-        _ => true,
+        CANCELLED => gate.operation.as_ref().is_some_and(|(_, op)| {
+            op.script == "cancel" && *op.id == *place.id && op.number >= place.nonce
+        }),
+        _ => false, // who has no slot can neither give one back nor let one expire
     };
     if due {
         return Ok(());
     }
-    let words = format!("{} was thrown out of the line before its time", name(place));
+    let words = format!(
+        "{} was thrown out of the line before its time, or by somebody else",
+        name(place)
+    );
     Err(Broken::at(gate.level, words))
 }
 

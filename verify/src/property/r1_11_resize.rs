@@ -1,8 +1,9 @@
 //! R1.11 · Live resize never evicts a holder; while held exceeds the capacity
-//! nobody is granted.
+//! nobody is granted. And the capacity, which every cap is judged by, is what
+//! was asked for: by a resize, or by the configuration of a gate that is new.
 
 use super::moment::name;
-use super::{Broken, Code, Moment, Property};
+use super::{Broken, Code, GateMoment, Moment, Property};
 
 #[derive(Default)]
 pub(super) struct Resize {
@@ -26,6 +27,7 @@ impl Property for Resize {
             if !gate.gate.is_atomic() {
                 continue; // cannot be resized: too many there is R1.1's
             }
+            capacity_was_asked_for(gate)?;
             let capacity = gate.after.capacity as usize;
             if gate.before.held.len() > gate.before.capacity as usize
                 && gate.after.held.len() > capacity
@@ -52,4 +54,25 @@ impl Property for Resize {
     fn premises(&self) -> u64 {
         self.premises
     }
+}
+
+fn capacity_was_asked_for(gate: &GateMoment) -> Result<(), Broken> {
+    let (Some(config), Some((_, operation))) = (gate.gate.config(), &gate.operation) else {
+        return Ok(());
+    };
+    let (before, after) = (gate.before.capacity, gate.after.capacity);
+    let right = if operation.script == "resize" && operation.done {
+        std::str::from_utf8(&operation.id).is_ok_and(|asked| asked.parse() == Ok(after))
+    } else {
+        // One that nobody is in may have been forgotten, and be born again.
+        after == before || (gate.before.is_empty() && after == config.capacity)
+    };
+    if right {
+        return Ok(());
+    }
+    let words = format!(
+        "a `{}` made the capacity {after}, which nobody has asked for",
+        operation.script
+    );
+    Err(Broken::at(gate.level, words))
 }

@@ -50,8 +50,10 @@ impl Property for Idle {
                 self.used.remove(&place.fence);
             }
             for place in gate.after.held.iter().filter(|p| p.claimed) {
-                // Not one that was refused: NOSCRIPT, say.
-                let touched = operation.done && operation.touches && *operation.id == *place.id;
+                // Not one that was refused, by the gate or by NOSCRIPT, say.
+                let touched = operation.answer == "renewed"
+                    && operation.touches
+                    && *operation.id == *place.id;
                 let before = gate.before.holder(&place.id);
                 let claimed = before.is_none_or(|b| !b.claimed || b.fence != place.fence);
                 if touched || claimed {

@@ -282,16 +282,16 @@ pub(super) fn of_hash(
 /// The zones of `line` and the records of `gate`; see `lua/lib/places.lua`.
 pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: u64) -> GateView {
     let mut view = GateView::empty(capacity);
-    let (Some(line), Some(records)) = (
-        keys.zset(gate.line(), now_us),
-        keys.hash(gate.gate(), now_us),
-    ) else {
+    let Some(records) = keys.hash(gate.gate(), now_us) else {
         return view;
     };
+    // An empty sorted set is none, but the gate has a capacity all the same.
+    let line = keys.zset(gate.line(), now_us);
     if let Some(stored) = records.get(b"\x03").and_then(|known| double(known, 0)) {
         view.capacity = stored as u32;
     }
-    for (id, score) in line.range(0, usize::MAX) {
+    let places = line.map_or(Vec::new(), |line| line.range(0, usize::MAX));
+    for (id, score) in places {
         let record = records.get(id).map_or(&[][..], |r| &r[..]);
         let number = |at: usize| double(record, 1 + 8 * at).unwrap_or(0.0);
         let mut place = Place {
@@ -348,23 +348,35 @@ pub(super) fn of_slots(gate: &GateKeys, capacity: u32, keys: &Keyspace, now_us: 
 
 fn residue(
     gate: &GateKeys,
-    line: &ZSet,
+    line: Option<&ZSet>,
     records: &HashValue,
     keys: &Keyspace,
     now_us: u64,
 ) -> Vec<Bytes> {
-    let own = |id: &Bytes| id.first().is_none_or(|b| *b < b' ');
+    let score = |id: &Bytes| line.and_then(|line| line.score(id));
     let placeless = records
         .iter()
         .map(|(id, _)| id)
-        .filter(|id| !own(id) && line.score(id).is_none());
+        .filter(|id| !is_own(id) && score(id).is_none());
     let mut list: Vec<Bytes> = placeless.cloned().collect();
     if let Some(due) = keys.zset(gate.due(), now_us) {
-        let in_line = |id: &Bytes| line.score(id).is_some_and(|score| score >= 0.0);
+        let in_line = |id: &Bytes| score(id).is_some_and(|score| score >= 0.0);
         let late = due.range(0, usize::MAX).into_iter().map(|(id, _)| id);
         list.extend(late.filter(|id| !in_line(id)).cloned());
     }
     list
+}
+
+/// Fields of a gate that belong to no id: a few of one byte, and statistics,
+/// which are words. (With a name in it, there could be any number of them.)
+fn is_own(field: &[u8]) -> bool {
+    match field {
+        [] => true,
+        [0x02, b'w', b'a', b'i', b't', bucket @ ..] if bucket.len() <= 2 => true,
+        [0x02, word @ ..] => word.iter().all(|b| b.is_ascii_lowercase() || *b == b'_'),
+        [byte] => *byte < b' ',
+        _ => false,
+    }
 }
 
 fn hash(id: &[u8]) -> u64 {

@@ -6,14 +6,16 @@
 //!
 //! Magnitudes are cut into classes. Bytes that still arrive after a cut: none or
 //! all (a client has one request under way). A clock steps either way by the
-//! most. Outages are of the greatest length. Durations are constant. One of a
-//! few things (which error, which key, how many writes are lost) is any of them.
+//! most. Outages, and the time that a replaced server goes on, are of the
+//! greatest length. Durations are constant. Which of some things (which error,
+//! which key, how many writes are lost) is any of them, however many there are.
 
 use crate::choice::{Chooser, Kind, Label};
 use crate::dist::Dist;
 use crate::log::Decision;
 
-/// So many things are few. (An outage is one of ten magnitudes, and no thing.)
+/// So many answers are few. (An outage is one of ten magnitudes, the first of
+/// which is the greatest, and what it falls short of that by.)
 const FEW: u64 = 9;
 
 /// See the module.
@@ -67,7 +69,10 @@ impl Chooser for Branch {
         let value = match (what.kind, bound) {
             (_, 1) => 0,
             (Kind::Cut, _) => [0, bound - 1][self.answer(2)],
-            (_, ..=FEW) => self.answer(bound as usize) as u64,
+            (Kind::Replicate | Kind::Eviction, _) | (_, ..=FEW) => {
+                self.answer(bound as usize) as u64
+            }
+            (Kind::ServerSplit, _) => bound - 1,
             _ => 0,
         };
         self.decisions.push(Decision::Draw(what, value));

@@ -14,7 +14,8 @@
 //!   deadline that lies ahead is never reached, however far ahead it is.
 //! * *Farewells first* ([`Search::reduced`]): that the server learns of the end
 //!   of a connection which nobody uses any more commutes with everything,
-//!   faults and time included, and nobody sees it.
+//!   faults and time included, and nobody sees it. (Unless it is held up: then
+//!   it costs a step of time, which others may need.)
 //! * *Local events first*: once no fault and no time may come in between any
 //!   more, what happens on a host alone commutes with all that happens
 //!   elsewhere. If nothing else can arrive at the host either, and the judge sees
@@ -317,6 +318,7 @@ impl Search {
     /// The end of a connection, at the server, of which nobody hears.
     fn farewell(moves: &[Move], ignores_listeners: bool) -> Option<usize> {
         let fits = |m: &Move| match m {
+            Move::Event(event) if event.leaps => false,
             Move::Event(event) => match event.farewell {
                 Farewell::Unheard => true,
                 Farewell::Heard => ignores_listeners,

@@ -141,8 +141,8 @@ impl Chooser for Fate {
 
     fn draw(&mut self, what: Label, bound: u64) -> u64 {
         match what.kind {
+            Kind::Replicate if what.host == Label::SERVER => bound - 1, // lost
             Kind::Replicate => u64::from(self.lags),
-            Kind::ServerFailover | Kind::PowerLoss => bound - 1,
             _ => 0,
         }
     }
