@@ -3,8 +3,9 @@
 //! One thread, one server, as Redis has it: a command is executed as soon as it
 //! is read, and what it brings about for others (messages, the end of a wait)
 //! is sent before the next. A client that asks for too much is told so and its
-//! connection closed; one that does not listen loses its connection when 32 MB
-//! are due to it.
+//! connection closed. While a reply is due to a client, no further command of
+//! its own is executed; a client that does not listen loses its connection when
+//! 32 MB of messages are due to it.
 //!
 //! A script that does not end keeps the server silent for `busy-reply-threshold`,
 //! and then `BUSY`. `SHUTDOWN` ends it.
@@ -36,14 +37,16 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 pub use read::{Limits, Malformed, Reader};
+use write::weight;
 pub use write::{Protocol, Shape, write, write_all, write_reply};
 
-/// More clients than this are turned away.
-const CLIENTS_MAX: usize = 10_000;
-/// So much may be due to a client that does not read.
-const DUE_MAX: usize = 32 << 20;
-/// No further command of a client is executed while so much is due to it.
+/// So much of messages may be due to a client that does not read.
+const PUSHED_MAX: usize = 32 << 20;
+/// No further command of a client is executed while so much is due to it, so no
+/// more can be due to it but by one reply.
 const DUE_ENOUGH: usize = 1 << 20;
+/// One reply may be longer than the longest argument by so much.
+const REPLY_MORE: usize = 32 << 20;
 /// No more is read from a client that waits for a reply.
 const AHEAD_MAX: usize = 64 << 10;
 
@@ -79,6 +82,8 @@ struct Hub {
 #[derive(Default)]
 struct Client {
     due: Vec<u8>,
+    /// How much of that are messages, which it did not ask for one by one.
+    pushed: usize,
     ready: Rc<Notify>,
     /// What its open transaction holds.
     queued: Vec<Command>,
@@ -91,23 +96,50 @@ struct Client {
 }
 
 impl Client {
-    /// Something is due to it; drops it when that is too much.
-    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.lost {
-            return;
+    /// A reply is due to it, which is about so long; no longer than `most`, or
+    /// the client is dropped rather than the memory filled.
+    fn send(&mut self, weight: usize, most: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if weight > most {
+            self.lose();
         }
-        write(&mut self.due);
-        if self.due.len() > DUE_MAX {
-            self.lost = true;
-            self.due = Vec::new();
+        if !self.lost {
+            write(&mut self.due);
         }
         self.ready.notify_one();
+    }
+
+    /// A message is due to it; drops it when those are too much.
+    fn push(&mut self, weight: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.pushed += weight;
+        if self.pushed > PUSHED_MAX {
+            self.lose();
+        }
+        if !self.lost {
+            write(&mut self.due);
+        }
+        self.ready.notify_one();
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        self.due = Vec::new();
+    }
+
+    /// What is due to it, which is then sent.
+    fn take_due(&mut self) -> Vec<u8> {
+        self.pushed = 0;
+        std::mem::take(&mut self.due)
     }
 }
 
 impl Hub {
     fn now_us(&self) -> u64 {
         self.simulated_us.unwrap_or_else(wall_us)
+    }
+
+    /// How long a reply may be.
+    fn longest_reply(&self) -> usize {
+        self.server.longest_argument().saturating_add(REPLY_MORE)
     }
 
     fn protocol(&self, id: u64) -> Protocol {
@@ -143,6 +175,7 @@ impl Hub {
         let mute = reply.is_some() && self.server.is_mute(SessionId(id));
         let typed = std::iter::from_fn(|| self.server.poll_typed());
         let mut typed: VecDeque<Vec<u8>> = typed.collect();
+        let most = self.longest_reply();
         if let Some(client) = self.clients.get_mut(&id) {
             let ends = matches!(&*name, b"exec" | b"discard" | b"multi" | b"reset");
             let queued = if ends {
@@ -155,13 +188,18 @@ impl Hub {
                 // What concerns subscriptions is no reply.
                 Some(_) if mute && Shape::of(&command.args) != Shape::Push => {}
                 Some(Reply::Array(items)) if name == b"exec" => {
-                    client.send(|out| write_all(out, &items, &queued, &mut typed, protocol));
+                    let weight = items.iter().map(weight).sum();
+                    client.send(weight, most, |out| {
+                        write_all(out, &items, &queued, &mut typed, protocol)
+                    });
                 }
                 Some(reply) => {
                     if reply == Reply::Status(b"QUEUED"[..].into()) {
                         client.queued.push(command.clone());
                     }
-                    client.send(|out| write_reply(out, command, &reply, &mut typed, protocol));
+                    client.send(weight(&reply), most, |out| {
+                        write_reply(out, command, &reply, &mut typed, protocol)
+                    });
                 }
             }
         }
@@ -232,6 +270,7 @@ impl Hub {
 
     /// What the server has to say to others, and when it has to be asked again.
     fn deliver(&mut self) {
+        let most = self.longest_reply();
         while let Some((session, reply)) = self.server.poll_reply() {
             let protocol = self.protocol(session.0);
             let mute = self.server.is_mute(session);
@@ -240,14 +279,18 @@ impl Hub {
                 if mute {
                     client.ready.notify_one();
                 } else {
-                    client.send(|out| write(out, &reply, shape, protocol));
+                    client.send(weight(&reply), most, |out| {
+                        write(out, &reply, shape, protocol)
+                    });
                 }
             }
         }
         while let Some((session, reply)) = self.server.poll_push() {
             let protocol = self.protocol(session.0);
             if let Some(client) = self.clients.get_mut(&session.0) {
-                client.send(|out| write(out, &reply, Shape::Push, protocol));
+                client.push(weight(&reply), |out| {
+                    write(out, &reply, Shape::Push, protocol)
+                });
             }
         }
         while let Some(session) = self.server.poll_close() {
@@ -323,6 +366,12 @@ pub fn run(listener: std::net::TcpListener, version: Version, clock: Clock) -> i
     })
 }
 
+/// Whether this is no command but a line of HTTP.
+fn is_http(command: &Command) -> bool {
+    let name = command.name();
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
 /// Looks at the clock for those who wait.
 async fn watch(hub: Rc<RefCell<Hub>>) {
     let timer = Rc::clone(&hub.borrow().timer);
@@ -353,7 +402,11 @@ async fn sweep(hub: Rc<RefCell<Hub>>) {
 }
 
 async fn welcome(hub: Rc<RefCell<Hub>>, mut stream: TcpStream, id: u64) {
-    if hub.borrow().clients.len() >= CLIENTS_MAX {
+    let full = {
+        let hub = hub.borrow();
+        hub.clients.len() >= hub.server.most_clients()
+    };
+    if full {
         // It may have gone already; nothing is lost.
         let _ = stream
             .write_all(b"-ERR max number of clients reached\r\n")
@@ -406,6 +459,9 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
                 };
                 match next {
                     Ok(None) => break,
+                    // A browser that was sent here, as Redis sees it: it is left
+                    // at once, before it has said anything else.
+                    Ok(Some(command)) if is_http(&command) => return Ok(()),
                     Ok(Some(command)) if hub.puts_off(id, &command) => {
                         held = Some(command);
                         break;
@@ -418,7 +474,7 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
                         last = true;
                         let reply = Reply::error(malformed.to_string());
                         if let Some(client) = hub.clients.get_mut(&id) {
-                            client.send(|out| write(out, &reply, Shape::Plain, Protocol::Resp2));
+                            client.push(0, |out| write(out, &reply, Shape::Plain, Protocol::Resp2));
                         }
                     }
                 }
@@ -427,7 +483,7 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
                 return Ok(());
             };
             last |= client.closing;
-            let due = std::mem::take(&mut client.due);
+            let due = client.take_due();
             let waits = client.parked.is_some() || held.is_some();
             (due, waits || hub.is_silent())
         };

@@ -347,3 +347,69 @@ fn clients_can_be_paused() {
     wall.ask("PING", "+PONG\r\n");
     assert!(begun.elapsed() >= Duration::from_millis(55));
 }
+
+#[test]
+fn who_speaks_http_is_left_at_once() {
+    let address = server(Clock::Wall);
+    for text in [
+        "POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n",
+        "host: x\r\nSET k v\r\n",
+        "*1\r\n$4\r\nPOST\r\n",
+    ] {
+        let mut client = Client::new(address);
+        client.send(text);
+        assert!(client.is_closed(), "{text}");
+    }
+    Client::new(address).ask("GET k", "$-1\r\n");
+}
+
+/// Nothing that a client says can be mistaken for a reply.
+#[test]
+fn an_error_is_one_line() {
+    let mut client = Client::new(server(Clock::Wall));
+    client.send("*2\r\n$6\r\nCLIENT\r\n$9\r\na\r\n+OK\r\nb\r\nPING\r\n");
+    client.expect("-ERR unknown subcommand 'a  +OK  b'. Try CLIENT HELP.\r\n+PONG\r\n");
+}
+
+/// A reply may be longer than what is kept for a client that does not listen.
+#[test]
+fn a_long_reply_arrives_whole() {
+    const LEN: usize = 40 << 20;
+    let mut client = Client::new(server(Clock::Wall));
+    client.send(&format!("SETRANGE k {} x\r\n", LEN - 1));
+    client.expect(&format!(":{LEN}\r\n"));
+    client.send("GET k\r\nPING\r\n");
+    client.expect(&format!("${LEN}\r\n"));
+    let mut left = LEN;
+    let mut chunk = vec![0; 1 << 20];
+    while left > 0 {
+        let most = left.min(chunk.len());
+        let count = client.0.read(&mut chunk[..most]).unwrap();
+        assert!(count > 0, "closed with {left} bytes to come");
+        left -= count;
+    }
+    client.expect("\r\n+PONG\r\n");
+}
+
+#[test]
+fn who_says_nothing_for_too_long_is_left() {
+    let address = server(Clock::Simulated);
+    let (mut idle, mut busy) = (Client::new(address), Client::new(address));
+    idle.ask("PING", "+PONG\r\n");
+    busy.ask("CONFIG SET timeout 10", "+OK\r\n");
+    busy.ask("CLOCK ADVANCE 10999", ":1700000010999\r\n");
+    idle.ask("PING", "+PONG\r\n");
+    busy.ask("CLOCK ADVANCE 10999", ":1700000021998\r\n");
+    busy.ask("CLOCK ADVANCE 1", ":1700000021999\r\n");
+    assert!(idle.is_closed());
+    busy.ask("PING", "+PONG\r\n");
+}
+
+/// A pause beyond all numbers is none.
+#[test]
+fn a_pause_without_end_ends() {
+    let mut client = Client::new(server(Clock::Wall));
+    client.ask("CLIENT PAUSE 9223372036854775807", "+OK\r\n");
+    client.ask("CLIENT UNPAUSE", "+OK\r\n");
+    client.ask("PING", "+PONG\r\n");
+}

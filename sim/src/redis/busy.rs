@@ -81,8 +81,8 @@ impl Server {
     /// What a busy server says to this command; nothing to the few that it
     /// executes all the same.
     pub(super) fn refuse_busy(&mut self, id: SessionId, spec: &Spec, args: &[Arg]) -> Option<Fail> {
-        const ALWAYS: [&str; 7] = [
-            "discard", "hello", "multi", "quit", "reset", "unwatch", "watch",
+        const ALWAYS: [&str; 8] = [
+            "auth", "discard", "hello", "multi", "quit", "reset", "unwatch", "watch",
         ];
         let sub = |word: &str| args.get(1).is_some_and(|arg| arg.is(word));
         let may = match spec.name {

@@ -359,6 +359,12 @@ impl Keyspace {
         self.entries.get(key).and_then(|entry| T::of(&entry.value))
     }
 
+    /// Whether the key has an expiry.
+    pub(super) fn is_mortal(&self, key: &[u8]) -> bool {
+        let entry = self.entries.get(key);
+        entry.is_some_and(|entry| entry.expires.is_some())
+    }
+
     /// Sets or clears the expiry of a key that exists; one in the past removes it.
     pub(super) fn expire(&mut self, key: &[u8], at: Option<i64>) {
         if at.is_some_and(|at| at <= self.now_ms) {
@@ -389,16 +395,33 @@ impl Keyspace {
         self.touched(key);
     }
 
-    fn touched(&mut self, key: &[u8]) {
+    /// What is remembered beside the value was changed: a stream's groups. It is
+    /// told of, and breaks no watch.
+    pub(super) fn kept_book(&mut self, key: &[u8]) {
+        self.note(key, Change::Changed);
         self.changes += 1;
-        if self.watched.is_empty() && self.awaited.is_empty() {
-            return;
-        }
+    }
+
+    /// In adding to a stream, its oldest entries were cut off.
+    pub(super) fn trimmed(&mut self, key: &[u8]) {
+        self.note(key, Change::Trimmed);
+    }
+
+    /// Those who wait for this key are to look again.
+    pub(super) fn rouse(&mut self, key: &[u8]) {
         if let Some(key) = self.awaited.get(key)
             && !self.ready.contains(key)
         {
             self.ready.push_back(key.clone());
         }
+    }
+
+    fn touched(&mut self, key: &[u8]) {
+        self.changes += 1;
+        if self.watched.is_empty() && self.awaited.is_empty() {
+            return;
+        }
+        self.rouse(key);
         for (watched, session) in &self.watched {
             if **watched == *key && !self.dirty.contains(session) {
                 self.dirty.push(*session);
@@ -481,9 +504,9 @@ impl Keyspace {
         old
     }
 
-    /// Takes all keys out.
-    pub(super) fn take(&mut self) -> Entries {
-        std::mem::take(&mut self.entries)
+    /// All keys, to be shared; they stay here, too.
+    pub(super) fn share(&self) -> Entries {
+        Entries::clone(&self.entries)
     }
 
     /// The same keys, with nobody watching.

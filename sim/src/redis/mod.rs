@@ -140,6 +140,10 @@ struct State {
     changes: u64,
     /// How often the process has started.
     starts: u32,
+    /// When the last save was, in seconds.
+    saved_s: u64,
+    /// A transaction is being executed, in which nobody waits or listens.
+    in_exec: bool,
 }
 
 impl State {
@@ -200,7 +204,7 @@ impl State {
         let before = notifies.then(|| self.before(spec, args));
         let reply = run(self, args).unwrap_or_else(|fail| fail.reply());
         if let Some(before) = before {
-            self.notify(spec, args, before);
+            self.notify(spec, args, before, &reply);
         }
         self.note_call(spec, args, &reply, true);
         reply
@@ -319,6 +323,18 @@ impl Server {
             Version::V6_2 => Ok(spec),
             _ => containers::check(spec, args).map_or_else(|why| Err(why.fail()), |()| Ok(spec)),
         });
+        let spec = spec.and_then(|spec| match self.forbids(id, spec.name, args) {
+            Some(fail) => Err(fail),
+            None => Ok(spec),
+        });
+        if let Err(fail) = &spec
+            && let Some(exec) = known.filter(|known| known.name == "exec")
+        {
+            let why = fail.0.strip_prefix(b"ERR ").unwrap_or(&fail.0);
+            let reply = self.reject(id, exec, Fail::new(why)).reply();
+            self.state.note_refusal(known, &reply);
+            return older::reworded(version, reply, args);
+        }
         if self.state.busy.is_some()
             && let Ok(spec) = spec
             && let Some(refused) = self.refuse_busy(id, spec, args)
@@ -347,6 +363,13 @@ impl Server {
     }
 
     fn run(&mut self, engine: &Engine, id: SessionId, spec: &Spec, args: &[Arg]) -> Reply {
+        if let [_, word] = args
+            && spec.has_subcommands()
+            && word.is("HELP")
+            && let Some(told) = command::help::of(spec.name)
+        {
+            return told;
+        }
         let run = match spec.run {
             Run::Data(run) => return self.state.run(Some(id), spec, run, args),
             Run::Session(run) => run,
@@ -385,12 +408,21 @@ impl Server {
     /// The session's connection is gone: so are its transaction, watches and
     /// subscriptions.
     pub fn disconnect(&mut self, session: SessionId) {
+        self.reset(session);
+        if let Some(network) = &mut self.state.network {
+            network.forget(session);
+        }
+    }
+
+    /// The session is as new; its connection stays.
+    fn reset(&mut self, session: SessionId) {
         self.state.unwatch(session);
         self.stop_waiting(session);
         self.state.subscriptions.forget(session);
         self.state.sessions.remove(&session);
+        let password = self.state.settings.password().is_some();
         if let Some(network) = &mut self.state.network {
-            network.forget(session);
+            network.reset_client(session, password);
         }
     }
 
@@ -639,11 +671,6 @@ fn unknown(args: &[Arg], version: Version) -> Fail {
         text.push(close);
         text.extend_from_slice(gap);
         used += shown.len() + 2 + gap.len();
-    }
-    for byte in &mut text {
-        if matches!(byte, b'\r' | b'\n') {
-            *byte = b' ';
-        }
     }
     Fail::new(text)
 }

@@ -11,7 +11,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::command::{Arg, Fail, Spec, lookup};
 use super::lua::Engine;
-use super::settings::BULK;
+use super::settings::{BULK, CLIENTS, TIMEOUT};
 use super::{Server, SessionId, State};
 
 /// A client on the network.
@@ -54,6 +54,8 @@ pub(super) struct Calls {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
     pub(super) clients: BTreeMap<SessionId, Client>,
+    /// Those who have to say a password first.
+    pub(super) strangers: BTreeSet<SessionId>,
     /// Somebody has said `SHUTDOWN`.
     ended: bool,
     /// Those who have said `MONITOR`.
@@ -95,8 +97,18 @@ impl Network {
     /// A client is gone.
     pub(super) fn forget(&mut self, id: SessionId) {
         self.clients.remove(&id);
+        self.strangers.remove(&id);
         self.monitors.remove(&id);
         self.put_off.remove(&id);
+    }
+
+    /// `RESET`; whether there is a password to be said again.
+    pub(super) fn reset_client(&mut self, id: SessionId, password: bool) {
+        self.monitors.remove(&id);
+        self.mute(id, Mute::No);
+        if password {
+            self.strangers.insert(id);
+        }
     }
 
     /// `CLIENT PAUSE`: of two pauses the longer and the stricter.
@@ -181,7 +193,9 @@ impl State {
         let Some(network) = &self.network else {
             return;
         };
-        if network.monitors.is_empty() || matches!(spec.name, "monitor" | "config" | "hello") {
+        if network.monitors.is_empty()
+            || matches!(spec.name, "auth" | "monitor" | "config" | "hello")
+        {
             return;
         }
         let client = by.and_then(|id| network.clients.get(&id));
@@ -269,7 +283,9 @@ impl Server {
             self.state.network = Some(Box::default());
             let counts = self.state.counts_use();
             self.state.db.count_use(counts);
+            self.state.saved_s = now_us / 1_000_000;
         }
+        let password = self.state.settings.password().is_some();
         let network = self.state.network.get_or_insert_default();
         network.connections += 1;
         let client = Client {
@@ -281,6 +297,9 @@ impl Server {
             mute: Mute::No,
         };
         network.clients.insert(session, client);
+        if password {
+            network.strangers.insert(session);
+        }
     }
 
     /// What Redis does in the background: keys that have expired are removed,
@@ -300,6 +319,36 @@ impl Server {
             self.state.select(0);
         }
         self.serve(engine);
+        self.dismiss_idle();
+    }
+
+    /// Closes the connections of those who have said nothing for `timeout`
+    /// seconds, but for those who wait for something.
+    fn dismiss_idle(&mut self) {
+        let most_s = self.state.settings.size(&TIMEOUT) as u64;
+        let Some(network) = self.state.network.as_ref().filter(|_| most_s > 0) else {
+            return;
+        };
+        let idle = network.clients.iter().filter(|(id, client)| {
+            let session = self.state.sessions.get(id);
+            let listens = session.is_some_and(|session| session.subscribed > 0);
+            let idle_s = self.state.now_us.saturating_sub(client.asked_us) / 1_000_000;
+            let waits = network.monitors.contains(id) || self.is_parked(**id);
+            idle_s > most_s && !listens && !waits
+        });
+        let idle: Vec<SessionId> = idle.map(|(id, _)| *id).collect();
+        if let Some(network) = &mut self.state.network {
+            let new = idle.into_iter().filter(|id| !network.closing.contains(id));
+            let new: Vec<SessionId> = new.collect();
+            network.closing.extend(new);
+        }
+    }
+
+    /// How many clients there may be at once, which is for whoever lets them in
+    /// to see to.
+    #[must_use]
+    pub fn most_clients(&self) -> usize {
+        self.state.settings.size(&CLIENTS)
     }
 
     /// Until when clients are paused (`CLIENT PAUSE`), if they are.

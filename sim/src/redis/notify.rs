@@ -6,14 +6,15 @@
 //! pays for a test of a flag. Messages come when the command is through; a
 //! command of many changes to one key (`SADD k a b`) tells of one.
 //!
-//! Misses of keys (`m`) are not noted, and not to be asked for.
+//! Misses of keys (`m`) are told of before what a command does, unless it is
+//! refused.
 
 use std::mem::take;
 
-use sluice_core::redis::Bytes;
+use sluice_core::redis::{Bytes, Reply};
 
 use super::State;
-use super::command::{Arg, Spec};
+use super::command::{Arg, Fail, Spec};
 use super::settings::NOTIFY;
 use super::value::Stream;
 
@@ -22,14 +23,16 @@ use super::value::Stream;
 pub(super) enum Change {
     New,
     Changed,
+    /// Besides, its oldest entries are gone.
+    Trimmed,
     Removed,
     Expired,
     Evicted,
 }
 
 /// A letter for each class of events, by the bit that stands for it.
-const LETTERS: &[u8] = b"KEg$lshzxetdn";
-/// All that `A` stands for: not keys being new.
+const LETTERS: &[u8] = b"KEg$lshzxetdnm";
+/// All that `A` stands for: not keys being new, nor being missed.
 const ALL: i64 = 0b1111_1111_1100;
 const BY_KEY: u8 = b'K';
 const BY_EVENT: u8 = b'E';
@@ -50,7 +53,7 @@ pub(super) fn letters(flags: i64) -> String {
     let all = flags & ALL == ALL;
     let classes = if all { "A" } else { "g$lshzxetdn" };
     let of = |letter: &char| *letter == 'A' || flags & bit(*letter as u8) != 0;
-    classes.chars().chain("KE".chars()).filter(of).collect()
+    classes.chars().chain("KEm".chars()).filter(of).collect()
 }
 
 fn bit(letter: u8) -> i64 {
@@ -62,6 +65,7 @@ fn bit(letter: u8) -> i64 {
 type Event = (u8, &'static str);
 
 const DELETED: Event = (b'g', "del");
+const MISSED: Event = (b'm', "keymiss");
 
 /// What a command is said to have done to a key that it changed.
 fn changed(name: &str, args: &[Arg], key: &[u8]) -> Vec<Event> {
@@ -186,6 +190,23 @@ fn consumer<'a>(name: &str, args: &'a [Arg]) -> Option<(&'a [u8], &'a [u8])> {
 pub(super) struct Before {
     without: Vec<Bytes>,
     with: Vec<Bytes>,
+    /// Keys that it will look for, and are not there.
+    missed: Vec<Bytes>,
+}
+
+/// Whether a command looks at this key, the so-many-th of its keys, in order to
+/// read it. Those that look in order to write miss nothing.
+fn reads(spec: &Spec, args: &[Arg], at: usize) -> bool {
+    match spec.name {
+        "object" | "memory" | "pfdebug" => false,
+        "set" => args.iter().skip(3).any(|arg| arg.is("GET")),
+        "getset" | "getdel" | "getex" | "sort" => at == 0,
+        "copy" => at == 0,
+        "georadius" | "georadiusbymember" => at == 0,
+        "bitop" | "zunionstore" | "zinterstore" | "zdiffstore" | "sinterstore" | "sunionstore"
+        | "sdiffstore" | "zrangestore" | "geosearchstore" => at > 0,
+        _ => !spec.write,
+    }
 }
 
 impl State {
@@ -213,13 +234,27 @@ impl State {
                 }
             });
         }
+        if self.settings.get(&NOTIFY) & bit(MISSED.0) != 0 {
+            let mut at = 0;
+            spec.keys.each(args, |key| {
+                if reads(spec, args, at) && !self.db.exists(key) {
+                    before.missed.push(key.shared());
+                }
+                at += 1;
+            });
+        }
         before
     }
 
     /// Tells of what a command has done.
-    pub(super) fn notify(&mut self, spec: &Spec, args: &[Arg], before: Before) {
+    pub(super) fn notify(&mut self, spec: &Spec, args: &[Arg], before: Before, reply: &Reply) {
         self.gather();
         let mut noted = take(&mut self.noted);
+        // What is refused was refused before it looked, unless it is for that.
+        let refused = matches!(reply, Reply::Error(_)) && *reply != Fail::NO_SUCH_KEY.reply();
+        for key in before.missed.iter().filter(|_| !refused) {
+            self.tell(self.selected, key, MISSED);
+        }
         if matches!(spec.name, "lmove" | "blmove" | "rpoplpush" | "brpoplpush") {
             // Redis tells where it went before where it was.
             noted.sort_by_key(|(_, key, _)| **key == *args[1]);
@@ -232,6 +267,7 @@ impl State {
                 Change::Evicted => vec![(b'e', "evicted")],
                 Change::Changed if unknown && !before.with.contains(&key) => Vec::new(),
                 Change::Changed => changed(spec.name, args, &key),
+                Change::Trimmed => vec![(b't', "xtrim")],
                 Change::Removed => removed(spec.name, args, &key),
             };
             for event in events {
@@ -254,7 +290,7 @@ impl State {
             match change {
                 Change::Expired => self.tell(db, &key, (b'x', "expired")),
                 Change::Evicted => self.tell(db, &key, (b'e', "evicted")),
-                Change::New | Change::Changed | Change::Removed => {}
+                Change::New | Change::Changed | Change::Trimmed | Change::Removed => {}
             }
         }
     }
@@ -297,7 +333,8 @@ mod tests {
                 "{said}"
             );
         }
-        assert_eq!(flags(b"KEm"), None);
+        assert_eq!(flags(b"KEAm").map(letters), Some("AKEm".to_owned()));
+        assert_eq!(flags(b"KEgmn").map(letters), Some("gnKEm".to_owned()));
         assert_eq!(flags(b"Q"), None);
     }
 
@@ -350,6 +387,9 @@ mod tests {
                 "0 xgroup-createconsumer x",
             ),
             ("XREADGROUP GROUP g ann STREAMS x >", ""),
+            ("XADD x MAXLEN 1 2 f v", "0 xadd x, 0 xtrim x"),
+            ("XADD x MAXLEN 9 3 f v", "0 xadd x"),
+            ("XADD x MINID 3 4 f v", "0 xadd x, 0 xtrim x"),
             ("XGROUP DELCONSUMER x g lee", ""),
             ("XGROUP DELCONSUMER x g ann", "0 xgroup-delconsumer x"),
         ] {
@@ -358,6 +398,21 @@ mod tests {
         assert_eq!(heard(&mut bench, "SET e v PX 5"), "0 set e, 0 expire e");
         bench.now_us += 6_000;
         assert_eq!(heard(&mut bench, "GET e"), "0 expired e");
+        bench.run("CONFIG SET notify-keyspace-events EAm");
+        for (line, expected) in [
+            ("GET no", "0 keymiss no"),
+            ("MGET no l no", "0 keymiss no, 0 keymiss l, 0 keymiss no"),
+            ("SET one x GET", "0 keymiss one, 0 set one"),
+            ("INCR two", "0 incrby two"),
+            ("DEL no", ""),
+            ("COPY no to", "0 keymiss no"),
+            ("ZUNIONSTORE to 1 no", "0 keymiss no"),
+            ("HGET one f", ""),
+            ("SINTER one no", ""),
+            ("OBJECT ENCODING no", ""),
+        ] {
+            assert_eq!(heard(&mut bench, line), expected, "{line}");
+        }
         bench.run("CONFIG SET notify-keyspace-events Kn");
         bench.run("SET new v");
         let (_, reply) = bench.server.poll_push().expect("it is new");

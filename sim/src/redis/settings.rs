@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use sluice_core::redis::Bytes;
+
 use super::Version;
 
 /// How a number is written.
@@ -19,6 +21,8 @@ pub(super) enum Unit {
     Events,
     /// `yes` or `no`.
     Switch,
+    /// Between 1 and 500 whatever is said.
+    Hertz,
 }
 
 /// A number that `CONFIG SET` takes.
@@ -102,6 +106,33 @@ numbers! {
         .within(i32::MIN as i64, I32);
     /// With more bytes, a HyperLogLog is dense.
     SPARSE_BYTES = Number::new("hll-sparse-max-bytes", 3_000).unit(Unit::Bytes);
+    /// A pause in which a client says nothing, in seconds, after which it is sent
+    /// away; 0 for never.
+    TIMEOUT = Number::new("timeout", 0).within(0, I32);
+    /// So many clients are let in.
+    CLIENTS = Number::new("maxclients", 10_000).within(1, u32::MAX as i64);
+    /// How often Redis looks after itself: no difference to a client.
+    HERTZ = Number::new("hz", 10).within(0, I32).unit(Unit::Hertz);
+    /// Simulated commands take no time, so none is slow.
+    SLOW = Number::new("slowlog-log-slower-than", 10_000).within(-1, i64::MAX);
+    /// How many slow ones would be remembered.
+    SLOW_MOST = Number::new("slowlog-max-len", 128);
+    /// For how long a latency is none, in milliseconds; 0: never looked at.
+    LATENCY = Number::new("latency-monitor-threshold", 0);
+    /// Everything is freed at once here.
+    LAZY_EVICTION = Number::new("lazyfree-lazy-eviction", 0).unit(Unit::Switch);
+    /// The same.
+    LAZY_EXPIRE = Number::new("lazyfree-lazy-expire", 0).unit(Unit::Switch);
+    /// The same.
+    LAZY_SERVER_DEL = Number::new("lazyfree-lazy-server-del", 0).unit(Unit::Switch);
+    /// The same.
+    LAZY_USER_DEL = Number::new("lazyfree-lazy-user-del", 0).unit(Unit::Switch);
+    /// The same.
+    LAZY_USER_FLUSH = Number::new("lazyfree-lazy-user-flush", 0).unit(Unit::Switch);
+    /// Eviction looks at all keys here.
+    SAMPLES = Number::new("maxmemory-samples", 5).within(1, I32);
+    /// How often connections without traffic are tried, in seconds.
+    KEEPALIVE = Number::new("tcp-keepalive", 300).within(0, I32);
     /// How much of a list Redis compresses: no difference to a client.
     LIST_DEPTH = Number::new("list-compress-depth", 0).within(0, I32);
     /// With fewer replicas, of which there is none, nothing is written …
@@ -150,6 +181,50 @@ numbers! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Settings {
     changed: Rc<BTreeMap<&'static str, i64>>,
+    /// `requirepass`.
+    password: Option<Bytes>,
+    /// `appendfsync`, which is remembered, and no more.
+    sync: Sync,
+    /// `client-output-buffer-limit`, the same.
+    output: Option<Rc<Output>>,
+}
+
+/// `appendfsync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Sync {
+    #[default]
+    EverySecond,
+    Always,
+    No,
+}
+
+impl Sync {
+    /// In the order in which Redis tells them.
+    pub(super) const ALL: [(&'static str, Self); 3] = [
+        ("everysec", Self::EverySecond),
+        ("always", Self::Always),
+        ("no", Self::No),
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(_, sync)| *sync == self);
+        found.map_or("", |(name, _)| name)
+    }
+}
+
+/// How much may be due to clients of each class: bytes at once, bytes for some
+/// time, and that time in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Output(pub(super) [[i64; 3]; 3]);
+
+impl Output {
+    pub(super) const CLASSES: [&'static str; 3] = ["normal", "slave", "pubsub"];
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self([[0; 3], [256 << 20, 64 << 20, 60], [32 << 20, 8 << 20, 60]])
+    }
 }
 
 impl Settings {
@@ -177,8 +252,36 @@ impl Settings {
         }
     }
 
+    /// What a client has to say first, if there is such.
+    pub(super) fn password(&self) -> Option<&Bytes> {
+        self.password.as_ref()
+    }
+
+    /// An empty one is none.
+    pub(super) fn set_password(&mut self, password: Bytes) {
+        self.password = (!password.is_empty()).then_some(password);
+    }
+
+    pub(super) fn sync(&self) -> Sync {
+        self.sync
+    }
+
+    pub(super) fn set_sync(&mut self, sync: Sync) {
+        self.sync = sync;
+    }
+
+    pub(super) fn output(&self) -> Output {
+        let set = self.output.as_deref();
+        set.cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_output(&mut self, output: Output) {
+        self.output = (output != Output::default()).then(|| Rc::new(output));
+    }
+
     /// Whether everything is as it was in the beginning.
     pub(super) fn is_default(&self) -> bool {
-        self.changed.is_empty()
+        let texts = self.password.is_none() && self.output.is_none();
+        self.changed.is_empty() && texts && self.sync == Sync::EverySecond
     }
 }

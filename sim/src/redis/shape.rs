@@ -64,6 +64,8 @@ impl Shape {
         match &*name.unwrap_or_default() {
             b"hgetall" | b"hello" => Self::Map,
             b"config" if sub("get") => Self::Map,
+            b"latency" if sub("histogram") => Self::Map,
+            b"acl" if sub("getuser") => Self::Map,
             b"lcs" if has("idx") => Self::Map,
             b"xinfo" if sub("stream") => Self::DeepMap,
             b"xinfo" if sub("groups") || sub("consumers") => Self::Maps,
@@ -99,7 +101,8 @@ impl Shape {
             b"exec" | b"lmpop" | b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush"
             | b"xrange" | b"xrevrange" => Self::NullArray,
             b"lpop" | b"rpop" if args.len() == 3 => Self::NullArray,
-            b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" => Self::Push,
+            b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe"
+            | b"sunsubscribe" => Self::Push,
             b"info" => Self::Text,
             _ => Self::Plain,
         }

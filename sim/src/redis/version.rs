@@ -67,6 +67,8 @@ since! {
     waits_by_retrying V7_2;
     /// A timeout beyond all numbers is told from a negative one.
     far_timeouts V7_2;
+    /// `LPOS` refuses the one rank that has no opposite.
+    bounds_ranks V7_2;
     /// `XSETID` refuses to go back to before what was deleted.
     deleted_bounds_last V7_2;
     /// The complaint about unpaired streams and ids names the command.

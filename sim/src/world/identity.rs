@@ -158,8 +158,9 @@ impl<P: Program, S: Store> World<P, S> {
                 self.writes_since(*at).hash(&mut state);
             }
         }
-        for (at, server) in self.disk.unsynced.iter().chain(&self.disk.saved) {
+        for (at, gap, server) in self.disk.copies() {
             (self.now - at, server.identity(now_us, &places)).hash(&mut state);
+            gap.iter().for_each(|gap| gap.hash(&mut state));
         }
         self.inbox.hash(&mut state);
         Recognised {

@@ -717,8 +717,9 @@ impl<P: Program, S: Store> Hash for World<P, S> {
         (self.server_free_at, self.next_fault, self.healed).hash(state);
         self.refusing.hash(state);
         self.behind.iter().for_each(|s| s.digest().hash(state));
-        for (at, server) in self.disk.unsynced.iter().chain(&self.disk.saved) {
+        for (at, gap, server) in self.disk.copies() {
             (at, server.digest()).hash(state);
+            gap.iter().for_each(|gap| gap.hash(state));
         }
         let former = self.former.as_deref();
         former.map(|(s, until)| (s.digest(), *until)).hash(state);

@@ -220,10 +220,15 @@ fn wrong(text: &str) -> Malformed {
     Malformed(text.to_owned())
 }
 
-/// A number as Redis reads it: no sign but minus, no spaces.
+/// A number as Redis reads it: no sign but minus, no spaces, no zeros before it.
 fn number(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let plain = match digits {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
     let text = std::str::from_utf8(text).ok()?;
-    let plain = !text.starts_with('+');
     plain.then(|| text.parse().ok()).flatten()
 }
 
@@ -350,6 +355,14 @@ mod tests {
         for (text, complaint) in [
             ("*x\r\n", "invalid multibulk length"),
             ("*10\r\n", "invalid multibulk length"),
+            ("*01\r\n", "invalid multibulk length"),
+            ("*00\r\n", "invalid multibulk length"),
+            ("*-0\r\n", "invalid multibulk length"),
+            ("*\r\n", "invalid multibulk length"),
+            ("*1 \r\n", "invalid multibulk length"),
+            ("*1\r\n$04\r\n", "invalid bulk length"),
+            ("*1\r\n$-0\r\n", "invalid bulk length"),
+            ("*1\r\n$\r\n", "invalid bulk length"),
             ("*99999999999\r\n", "invalid multibulk length"),
             ("*1\r\n*1\r\n", "expected '$', got '*'"),
             ("*1\r\n$101\r\n", "invalid bulk length"),

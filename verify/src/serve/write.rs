@@ -208,8 +208,21 @@ fn head(out: &mut Vec<u8>, kind: u8, len: usize) {
 
 fn line(out: &mut Vec<u8>, kind: u8, text: &[u8]) {
     out.push(kind);
-    out.extend_from_slice(text);
+    // Whatever a text is made of, it must not end the line before its end: the
+    // rest of it would be a reply that nobody has given.
+    let end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    out.extend(text.iter().map(|byte| if end(byte) { b' ' } else { *byte }));
     out.extend_from_slice(b"\r\n");
+}
+
+/// About so many bytes a reply takes on the wire, without writing it.
+pub fn weight(reply: &Reply) -> usize {
+    const FRAME: usize = 24;
+    match reply {
+        Reply::Status(text) | Reply::Error(text) | Reply::Bulk(text) => FRAME + text.len(),
+        Reply::Int(_) | Reply::Nil => FRAME,
+        Reply::Array(items) => FRAME + items.iter().map(weight).sum::<usize>(),
+    }
 }
 
 #[cfg(test)]
@@ -293,6 +306,23 @@ mod tests {
         for (command, reply, resp2, resp3) in cases {
             assert_eq!(wire(command, reply, Protocol::Resp2), *resp2, "{command:?}");
             assert_eq!(wire(command, reply, Protocol::Resp3), *resp3, "{command:?}");
+        }
+    }
+
+    /// An error or a status that has swallowed another reply stays one line.
+    #[test]
+    fn no_text_ends_its_line_early() {
+        for reply in [
+            Reply::error("ERR no 'a\r\n+OK\r\n'"),
+            Reply::Status(b"a\n-ERR b"[..].into()),
+        ] {
+            for protocol in [Protocol::Resp2, Protocol::Resp3] {
+                let mut out = Vec::new();
+                write(&mut out, &reply, Shape::Plain, protocol);
+                let ends = out.iter().filter(|byte| matches!(byte, b'\r' | b'\n'));
+                assert_eq!(ends.count(), 2, "{}", out.escape_ascii());
+                assert!(out.ends_with(b"\r\n"));
+            }
         }
     }
 

@@ -15,7 +15,7 @@ const FAR: Fail = Fail::fixed("ERR timeout is out of range");
 
 /// A timeout in seconds, with a fraction; in microseconds, 0 for none.
 fn seconds(arg: &Arg, state: &State) -> Result<u64, Fail> {
-    let value = number::parse_f64(arg);
+    let value = number::parse_f64(arg).or_else(|| beyond(arg));
     let value = value.ok_or(Fail::fixed("ERR timeout is not a float or out of range"))?;
     let ms = value * 1000.0;
     if ms > i64::MAX as f64 {
@@ -23,6 +23,16 @@ fn seconds(arg: &Arg, state: &State) -> Result<u64, Fail> {
         return Err(if far { FAR } else { NEGATIVE });
     }
     until(ms.ceil() as i64, state.db.now_ms)
+}
+
+/// Numbers that C's `long double` holds, and ours does not: infinite.
+fn beyond(text: &[u8]) -> Option<f64> {
+    const MOST: u32 = 4_932;
+    let text = std::str::from_utf8(text).ok()?;
+    let (_, exponent) = text.split_once(['e', 'E'])?;
+    let fits = exponent.trim_start_matches('+').parse::<u32>().ok()? < MOST;
+    let value: f64 = text.parse().ok()?;
+    (fits && value.is_infinite()).then_some(value)
 }
 
 /// A timeout in milliseconds; in microseconds, 0 for none.

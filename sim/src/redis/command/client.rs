@@ -2,9 +2,10 @@
 
 use sluice_core::redis::Reply;
 
-use super::{Arg, Fail, Out};
+use super::{Arg, Fail, Out, containers};
 use crate::redis::lua::Engine;
 use crate::redis::network::Mute;
+use crate::redis::session::Listens;
 use crate::redis::{Server, SessionId};
 
 /// Which connections are meant.
@@ -93,8 +94,9 @@ impl Server {
         }
         let name = session.name.as_ref();
         let name = name.map_or(String::new(), |name| String::from_utf8_lossy(name).into());
-        let count = |patterns| self.state.subscriptions.of(patterns, id).len();
-        let (channels, patterns) = (count(false), count(true));
+        let count = |kind| self.state.subscriptions.of(kind, id).len();
+        let (channels, patterns) = (count(Listens::Channel), count(Listens::Pattern));
+        let shards = count(Listens::Shard);
         let queued = session
             .queue
             .as_ref()
@@ -110,7 +112,7 @@ impl Server {
         let resp = if session.resp3 { 3 } else { 2 };
         format!(
             "id={} addr={addr} laddr={local} fd=0 name={name} age={age} idle={idle} flags={flags} \
-             db={} sub={channels} psub={patterns} ssub=0 multi={queued} qbuf={unread} qbuf-free=0 \
+             db={} sub={channels} psub={patterns} ssub={shards} multi={queued} qbuf={unread} qbuf-free=0 \
              argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r \
              cmd={command} user=default redir=-1 resp={resp}\n",
             id.0, session.db
@@ -189,7 +191,7 @@ fn kill(server: &mut Server, asks: SessionId, args: &[Arg]) -> Out {
     Ok(server.state.replies.ok())
 }
 
-fn set_name(server: &mut Server, id: SessionId, name: &Arg) -> Out {
+pub(super) fn set_name(server: &mut Server, id: SessionId, name: &Arg) -> Out {
     if name.iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
         return Err(Fail::fixed(
             "ERR Client names cannot contain spaces, newlines or special characters.",
@@ -201,6 +203,9 @@ fn set_name(server: &mut Server, id: SessionId, name: &Arg) -> Out {
 }
 
 fn unblock(server: &mut Server, args: &[Arg]) -> Out {
+    if args.len() > 4 {
+        return Err(containers::misused(&args[1], "CLIENT"));
+    }
     let error = match args.get(3) {
         None => false,
         Some(how) if how.is("TIMEOUT") => false,
@@ -218,6 +223,9 @@ fn unblock(server: &mut Server, args: &[Arg]) -> Out {
 /// `timeout [WRITE | ALL]`. Only where there is a network: in a simulated world
 /// clients and the way to them are paused by the world.
 fn pause(server: &mut Server, args: &[Arg]) -> Out {
+    if args.len() > 4 {
+        return Err(containers::misused(&args[1], "CLIENT"));
+    }
     let all = match args.get(3) {
         None => true,
         Some(mode) if mode.is("ALL") => true,
@@ -226,15 +234,15 @@ fn pause(server: &mut Server, args: &[Arg]) -> Out {
             return Err(Fail::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL"));
         }
     };
-    if args.len() > 4 {
-        return Err(Fail::subcommand(&args[1], "CLIENT"));
-    }
     let no_number = Fail::fixed("ERR timeout is not an integer or out of range");
     let ms = args[2].int().map_err(|_| no_number)?;
     let ms = u64::try_from(ms).map_err(|_| Fail::fixed("ERR timeout is negative"))?;
-    let until_us = (server.state.now_us / 1_000).saturating_add(ms);
-    if let Some(network) = &mut server.state.network {
-        network.pause(until_us.saturating_mul(1_000), all);
+    let now_ms = server.state.now_us / 1_000;
+    // Beyond Redis's numbers the end of the pause lies in the past.
+    let until_ms = now_ms.saturating_add(ms);
+    let fits = i64::try_from(until_ms).is_ok();
+    if let Some(network) = server.state.network.as_mut().filter(|_| fits) {
+        network.pause(until_ms.saturating_mul(1_000), all);
     }
     Ok(server.state.replies.ok())
 }
@@ -327,6 +335,11 @@ fn later(server: &Server, args: &[Arg]) -> Out {
 }
 
 pub(super) fn monitor(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
+    if server.state.in_exec {
+        return Err(Fail::fixed(
+            "ERR MONITOR isn't allowed for DENY BLOCKING client",
+        ));
+    }
     if let Some(network) = &mut server.state.network {
         network.monitors.insert(id);
     }

@@ -7,11 +7,19 @@ use crate::redis::lua::Engine;
 use crate::redis::memory::Policy;
 use crate::redis::notify;
 use crate::redis::number::parse_i64;
-use crate::redis::settings::{NUMBERS, Number, Unit};
+use crate::redis::settings::{NUMBERS, Number, Output, Sync, Unit};
 use crate::redis::{Server, SessionId, State};
 
 /// What clients and suites ask for, and cannot change.
-const FIXED: &[(&str, &str)] = &[("appendonly", "no"), ("databases", "16"), ("save", "")];
+const FIXED: &[(&str, &str)] = &[
+    ("appendonly", "no"),
+    ("databases", "16"),
+    ("dbfilename", "dump.rdb"),
+    ("dir", "/"),
+    ("lfu-decay-time", "1"),
+    ("lfu-log-factor", "10"),
+    ("save", ""),
+];
 
 /// Every parameter with its value, in the order of names.
 fn parameters(state: &State) -> Vec<(&'static str, String)> {
@@ -21,6 +29,12 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         .collect();
     let cluster = if state.nodes > 0 { "yes" } else { "no" };
     all.push(("cluster-enabled", cluster.to_owned()));
+    all.push(("port", port(state).to_owned()));
+    let password = state.settings.password();
+    let password = password.map_or(String::new(), |p| String::from_utf8_lossy(p).into_owned());
+    all.push(("requirepass", password));
+    all.push(("appendfsync", state.settings.sync().name().to_owned()));
+    all.push((OUTPUT, outputs(&state.settings.output())));
     all.push(("maxmemory", state.limits.bytes.to_string()));
     all.push(("maxmemory-policy", state.limits.policy.name().to_owned()));
     for number in numbers(state) {
@@ -28,7 +42,7 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
         let value = match number.unit {
             Unit::Events => notify::letters(value),
             Unit::Switch => (if value == 0 { "no" } else { "yes" }).to_owned(),
-            Unit::Plain | Unit::Bytes => value.to_string(),
+            Unit::Plain | Unit::Bytes | Unit::Hertz => value.to_string(),
         };
         let names = [number.name, number.alias].into_iter();
         all.extend(
@@ -39,6 +53,53 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
     }
     all.sort_unstable();
     all
+}
+
+const OUTPUT: &str = "client-output-buffer-limit";
+
+/// Where clients have come to.
+fn port(state: &State) -> &str {
+    let clients = state.network.iter().flat_map(|network| &network.clients);
+    let port = clients.map(|(_, client)| client.local.rsplit(':').next());
+    port.flatten().next().unwrap_or("6379")
+}
+
+fn outputs(output: &Output) -> String {
+    let classes = Output::CLASSES.iter().zip(&output.0);
+    let classes = classes.map(|(name, [hard, soft, s])| format!("{name} {hard} {soft} {s}"));
+    classes.collect::<Vec<_>>().join(" ")
+}
+
+/// `class hard soft seconds` any number of times, over what there is.
+fn read_outputs(text: &[u8], now: &Output) -> Result<Output, &'static str> {
+    let mut output = now.clone();
+    let words: Vec<&[u8]> = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let groups = words.chunks_exact(4);
+    if !groups.remainder().is_empty() {
+        return Err("Wrong number of arguments in buffer limit configuration.");
+    }
+    for group in groups {
+        let name: &[u8] = match group[0] {
+            name if name.eq_ignore_ascii_case(b"replica") => b"slave",
+            name => name,
+        };
+        let mut classes = Output::CLASSES.iter();
+        let class = classes.position(|class| name.eq_ignore_ascii_case(class.as_bytes()));
+        let class = class.ok_or("Invalid client class specified in buffer limit configuration.")?;
+        let bytes = |text| memory(text).and_then(|bytes| i64::try_from(bytes).ok());
+        let seconds = parse_i64(group[3]).filter(|seconds| *seconds >= 0);
+        let limits = (bytes(group[1]), bytes(group[2]), seconds);
+        let (Some(hard), Some(soft), Some(seconds)) = limits else {
+            return Err(
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            );
+        };
+        output.0[class] = [hard, soft, seconds];
+    }
+    Ok(output)
 }
 
 /// Those that this version has.
@@ -119,6 +180,18 @@ fn set(server: &mut Server, pairs: &[Arg]) -> Out {
                 let choice = format!("argument(s) must be one of the following: {names}");
                 limits.policy = policy.ok_or_else(|| failed(&choice))?;
             }
+            "requirepass" => settings.set_password(value.shared()),
+            "appendfsync" => {
+                let found = Sync::ALL.into_iter().find(|(name, _)| value.is(name));
+                let names = Sync::ALL.map(|(name, _)| name).join(", ");
+                let choice = format!("argument(s) must be one of the following: {names}");
+                settings.set_sync(found.ok_or_else(|| failed(&choice))?.1);
+            }
+            OUTPUT => {
+                let read = read_outputs(value, &settings.output());
+                settings.set_output(read.map_err(failed)?);
+            }
+            "dir" | "dbfilename" => return Err(failed("can't set protected config")),
             _ if let Some(number) = numbers(&server.state).find(|n| n.is(known)) => {
                 let value = read(number, value).map_err(|why| failed(&why))?;
                 settings.set(number, value);
@@ -134,12 +207,14 @@ fn set(server: &mut Server, pairs: &[Arg]) -> Out {
     Ok(server.state.replies.ok())
 }
 
-const EVENTS: &str = "Invalid event class character. Use 'Ag$lshzxeKEtdn'.";
+const EVENTS: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
 
 /// The number that is meant, or what is wrong with it.
 fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
     let value = match number.unit {
-        Unit::Plain => parse_i64(text).ok_or("argument couldn't be parsed into an integer")?,
+        Unit::Plain | Unit::Hertz => {
+            parse_i64(text).ok_or("argument couldn't be parsed into an integer")?
+        }
         Unit::Events => notify::flags(text).ok_or(EVENTS)?,
         Unit::Switch if text.eq_ignore_ascii_case(b"yes") => 1,
         Unit::Switch if text.eq_ignore_ascii_case(b"no") => 0,
@@ -150,7 +225,10 @@ fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
         }
     };
     if (number.least..=number.most).contains(&value) {
-        Ok(value)
+        Ok(match number.unit {
+            Unit::Hertz => value.clamp(1, 500),
+            _ => value,
+        })
     } else {
         let (least, most) = (number.least, number.most);
         Err(format!(

@@ -58,6 +58,13 @@ pub(in crate::redis) fn check(spec: &Spec, args: &[Arg]) -> Result<(), Refused> 
     Err(Refused::Arity(Fail::arity(&name)))
 }
 
+/// What a subcommand says to arguments that it cannot make sense of.
+pub(super) fn misused(word: &Arg, command: &str) -> Fail {
+    let tail = format!("'. Try {command} HELP.");
+    let head: &[u8] = b"ERR unknown subcommand or wrong number of arguments for '";
+    Fail::new([head, word, tail.as_bytes()].concat())
+}
+
 /// As Redis 7.0 has them; a few came later.
 const TABLE: &[(&str, Subcommands)] = &[
     (

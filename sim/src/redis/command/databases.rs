@@ -105,7 +105,7 @@ pub(super) fn swapdb(state: &mut State, args: &[Arg]) -> Out {
     );
     if a != b {
         let here = state.selected;
-        let one = state.within(a, |state| state.db.take());
+        let one = state.within(a, |state| state.db.share());
         let other = state.within(b, |state| state.db.exchange(one));
         state.within(a, |state| state.db.exchange(other));
         debug_assert_eq!(here, state.selected);
@@ -252,6 +252,25 @@ mod tests {
         bench.run_as(2, &["SET", "k", "y"]);
         bench.run("MULTI");
         assert_eq!(bench.run("EXEC"), "nil");
+    }
+
+    /// Whichever way round they are named, and whether a key comes or goes.
+    #[test]
+    fn an_exchange_breaks_watches_on_both_sides() {
+        for (one, other) in [("0", "9"), ("9", "0")] {
+            let mut bench = Bench::new();
+            bench.run("SET gone v");
+            bench.run_as(2, &["SELECT", "9"]);
+            bench.run_as(2, &["SET", "come", "v"]);
+            for (key, told) in [("gone", "nil"), ("come", "nil"), ("neither", "[]")] {
+                for session in [1, 2] {
+                    bench.run_as(session, &["WATCH", key]);
+                    bench.run_as(3, &["SWAPDB", one, other]);
+                    bench.run_as(session, &["MULTI"]);
+                    assert_eq!(bench.run_as(session, &["EXEC"]), told, "{key} {session}");
+                }
+            }
+        }
     }
 
     /// What databases hold is part of the state; that they were visited is not.

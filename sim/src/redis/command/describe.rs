@@ -76,11 +76,37 @@ fn get_keys(args: &[Arg]) -> Out {
     }
     let mut found = Vec::new();
     keys.each(args, |key| found.push(Reply::Bulk(key.shared())));
+    match keys {
+        // A count beyond what there is counts nothing.
+        Keys::Counted { at, .. } => {
+            let count = args.get(at).and_then(|count| count.int().ok()).unwrap_or(0);
+            let fits = usize::try_from(count).is_ok_and(|count| count <= args.len() - at - 1);
+            if !fits || count == 0 {
+                found.clear();
+            }
+        }
+        Keys::Roaming => found = roaming(spec.name, args),
+        _ => {}
+    }
     let optional = spec.name.starts_with("eval") || spec.name.starts_with("fcall");
     if found.is_empty() && !optional {
         return Err(Fail::fixed("ERR Invalid arguments specified for command"));
     }
     Ok(Reply::Array(found))
+}
+
+/// Of `GEORADIUS` and `GEORADIUSBYMEMBER`: where it looks, and what follows the
+/// first `STORE` and the first `STOREDIST` among its options.
+fn roaming(name: &str, args: &[Arg]) -> Vec<Reply> {
+    let from = if name == "georadius" { 6 } else { 5 };
+    let options = args.get(from..).unwrap_or_default();
+    let after = |word: &str| {
+        let at = options.iter().position(|option| option.is(word))?;
+        options.get(at + 1)
+    };
+    let stored = ["STORE", "STOREDIST"].into_iter().filter_map(after);
+    let keys = args.iter().skip(1).take(1).chain(stored);
+    keys.map(|key| Reply::Bulk(key.shared())).collect()
 }
 
 fn list(args: &[Arg]) -> Out {
@@ -134,6 +160,12 @@ mod tests {
             ("COMMAND GETKEYS SORT a STORE x STORE y", r#"["a", "y"]"#),
             ("COMMAND GETKEYS EVAL s 2 a b c", r#"["a", "b"]"#),
             ("COMMAND GETKEYS EVAL s 0", "[]"),
+            ("COMMAND GETKEYS EVAL s 3 a b", "[]"),
+            (
+                "COMMAND GETKEYS GEORADIUS g 1 1 1 km STOREDIST d STORE e",
+                r#"["g", "e", "d"]"#,
+            ),
+            ("COMMAND GETKEYS GEORADIUSBYMEMBER g STORE d km", r#"["g"]"#),
             ("COMMAND GETKEYS MEMORY USAGE k", r#"["k"]"#),
             (
                 "COMMAND GETKEYS PING",

@@ -216,9 +216,14 @@ pub(super) fn pattern_of<'a>(
     options: &[Arg<'a>],
     types: bool,
 ) -> Result<Pattern<'a>, Fail> {
-    let digits = !cursor.is_empty() && cursor.iter().all(u8::is_ascii_digit);
-    let fits = std::str::from_utf8(cursor).is_ok_and(|text| text.parse::<u64>().is_ok());
-    if !digits || !fits {
+    // As C's `strtoul` reads it, which takes a sign, and nothing for 0.
+    let digits = match cursor.split_first() {
+        Some((b'+' | b'-', rest)) if !rest.is_empty() => rest,
+        _ => cursor,
+    };
+    let fits = std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u64>().is_ok());
+    let plain = digits.iter().all(u8::is_ascii_digit);
+    if !cursor.is_empty() && !(plain && fits) {
         return Err(Fail::fixed("ERR invalid cursor"));
     }
     let mut found = Pattern {

@@ -209,6 +209,7 @@ pub(super) fn linsert(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn lpos(state: &mut State, args: &[Arg]) -> Out {
     let (mut rank, mut count, mut most) = (1i64, None, 0usize);
+    let bounded = state.version.bounds_ranks();
     for option in args[3..].chunks(2) {
         match option {
             [name, value] if name.is("RANK") => {
@@ -217,6 +218,10 @@ pub(super) fn lpos(state: &mut State, args: &[Arg]) -> Out {
                     return Err(Fail::fixed(
                         "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
                     ));
+                }
+                if rank == i64::MIN && !bounded {
+                    // There is no such positive number, and C stays where it is.
+                    rank = -1;
                 }
                 if rank == i64::MIN {
                     return Err(Fail::fixed(

@@ -5,6 +5,7 @@
 //! have a shape of their own and cannot be called from scripts or, most of
 //! them, queued.
 
+mod access;
 mod bitfield;
 mod bits;
 mod blocking;
@@ -18,12 +19,14 @@ mod dump;
 mod functions;
 mod geo;
 mod hashes;
+pub(super) mod help;
 mod hyperloglogs;
 mod keys;
 mod lcs;
 mod lists;
 mod memory;
 mod object;
+mod operations;
 mod pubsub;
 pub(super) mod scripts;
 mod server;
@@ -138,8 +141,21 @@ impl Fail {
     }
 
     pub(super) fn reply(&self) -> Reply {
+        // What a client has said may be in it, which must not end the line.
+        if self.0.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Reply::Error(Bytes::from(one_line(&self.0)));
+        }
         Reply::Error(Bytes::from(&*self.0))
     }
+}
+
+/// The text with spaces for ends of lines.
+pub(super) fn one_line(text: &[u8]) -> Vec<u8> {
+    let end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let bytes = text.iter();
+    bytes
+        .map(|byte| if end(byte) { b' ' } else { *byte })
+        .collect()
 }
 
 /// What C prints of a text: it ends at the first zero.

@@ -68,7 +68,7 @@ impl Server {
 
 /// What writes nothing, and is not for read-only scripts all the same: others are
 /// to hear of it.
-pub(in crate::redis) const REPLICATED: [&str; 2] = ["pfcount", "publish"];
+pub(in crate::redis) const REPLICATED: [&str; 3] = ["pfcount", "publish", "spublish"];
 
 /// Splits `numkeys key … arg …`.
 fn split<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a [Arg<'b>], &'a [Arg<'b>]), Fail> {
@@ -197,11 +197,11 @@ pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &
             .map(|text| Reply::Int(i64::from(known(text))));
         return Ok(Reply::Array(flags.collect()));
     }
-    if word.is("FLUSH") && args.len() <= 3 {
-        if args
-            .get(2)
-            .is_some_and(|mode| !mode.is("SYNC") && !mode.is("ASYNC"))
-        {
+    if word.is("FLUSH") {
+        let wrong = args[2..]
+            .iter()
+            .any(|mode| !mode.is("SYNC") && !mode.is("ASYNC"));
+        if wrong || args.len() > 3 {
             return Err(Fail::fixed(
                 "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
             ));

@@ -94,6 +94,7 @@ fn section(state: &mut State, name: &str, text: &mut String) {
         "Persistence" => {
             line("loading", &0);
             line("rdb_changes_since_last_save", &state.changes);
+            line("rdb_last_save_time", &state.saved_s);
         }
         "Stats" => {
             let network = state.network.as_ref();
@@ -200,7 +201,7 @@ pub(super) fn quit(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) ->
 }
 
 pub(super) fn reset(server: &mut Server, _: &Engine, id: SessionId, _: &[Arg]) -> Out {
-    server.disconnect(id);
+    server.reset(id);
     server.state.select(0);
     Ok(Reply::Status(Bytes::from(&b"RESET"[..])))
 }
@@ -220,16 +221,21 @@ pub(super) fn hello(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg]
     let mut rest = args.get(2..).unwrap_or_default();
     while let [word, after @ ..] = rest {
         if word.is("SETNAME") && !after.is_empty() {
-            let name = after[0].shared();
-            server.edit_session(id, |session| session.name = Some(name));
+            super::client::set_name(server, id, &after[0])?;
             rest = &after[1..];
         } else if word.is("AUTH") && after.len() >= 2 {
+            server.admit(id, &after[0], &after[1])?;
             rest = &after[2..];
         } else {
             return Err(Fail::new(
                 [b"ERR Syntax error in HELLO option '", &**word, b"'"].concat(),
             ));
         }
+    }
+    if server.is_stranger(id) {
+        return Err(Fail::fixed(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
     }
     server.edit_session(id, |session| session.resp3 = resp3);
     let version = server.state.version.text();

@@ -137,7 +137,7 @@ pub(super) fn getex(state: &mut State, args: &[Arg]) -> Out {
     if let Some((amount, seconds, absolute)) = options.expire {
         let at = expiry_ms(state, amount.int()?, seconds, absolute, "getex")?;
         state.db.expire(&args[1], Some(at));
-    } else if options.persist {
+    } else if options.persist && state.db.is_mortal(&args[1]) {
         state.db.expire(&args[1], None);
     }
     Ok(Reply::Bulk(value))

@@ -7,9 +7,9 @@ use sluice_core::redis::Reply;
 use super::super::{Server, SessionId, State, Version, lua::Engine, number};
 use super::containers::{self, Subcommands};
 use super::{
-    Arg, Out, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
-    functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, pubsub, scripts,
-    server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    Arg, Out, access, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
+    functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, operations, pubsub,
+    scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -302,7 +302,11 @@ macro_rules! table {
 
 /// In the order of names. `r`: reads; `w`: writes; `g`: writes, and may grow.
 const TABLE: &[Spec] = table! {
+    Session "acl" -2 r NO access::acl;
     Data "append" 3 g ONE strings::append;
+    Data "asking" 1 r NO operations::of_clusters;
+    Session "auth" -2 r NO access::auth;
+    Session "bgsave" -1 r NO operations::bgsave;
     Data "bitcount" -2 r ONE bits::bitcount;
     Data "bitfield" -2 g ONE bitfield::bitfield;
     Data "bitfield_ro" -2 r ONE bitfield::bitfield_ro;
@@ -322,6 +326,7 @@ const TABLE: &[Spec] = table! {
     Session "config" -2 r NO config::config;
     Data "copy" -3 g TWO databases::copy;
     Data "dbsize" 1 r NO keys::dbsize;
+    Session "debug" -2 r NO operations::debug;
     Data "decr" 2 g ONE strings::decr;
     Data "decrby" 3 g ONE strings::decrby;
     Data "del" -2 w ALL keys::del;
@@ -380,6 +385,8 @@ const TABLE: &[Spec] = table! {
     Data "incrbyfloat" 3 g ONE strings::incrbyfloat;
     Data "info" -1 r NO server::info;
     Data "keys" 2 r NO keys::keys;
+    Data "lastsave" 1 r NO operations::lastsave;
+    Session "latency" -2 r NO operations::latency;
     Data "lcs" -3 r TWO lcs::lcs;
     Data "lindex" 3 r ONE lists::lindex;
     Data "linsert" 5 g ONE lists::linsert;
@@ -396,6 +403,7 @@ const TABLE: &[Spec] = table! {
     Data "ltrim" 4 w ONE lists::ltrim;
     Data "memory" -2 r SECOND memory::memory;
     Data "mget" -2 r ALL strings::mget;
+    Session "module" -2 r NO operations::module;
     Session "monitor" 1 r NO client::monitor;
     Data "move" 3 w ONE databases::move_key;
     Data "mset" -3 g PAIRS strings::mset;
@@ -415,10 +423,12 @@ const TABLE: &[Spec] = table! {
     Session "psubscribe" -2 r NO pubsub::psubscribe;
     Data "pttl" 2 r ONE keys::pttl;
     Data "publish" 3 r NO pubsub::publish;
-    Session "pubsub" -2 r NO pubsub::pubsub;
+    Data "pubsub" -2 r NO pubsub::pubsub;
     Session "punsubscribe" -1 r NO pubsub::punsubscribe;
     Session "quit" -1 r NO server::quit;
     Data "randomkey" 1 r NO keys::randomkey;
+    Data "readonly" 1 r NO operations::of_clusters;
+    Data "readwrite" 1 r NO operations::of_clusters;
     Data "rename" 3 w TWO keys::rename;
     Data "renamenx" 3 w TWO keys::renamenx;
     Session "replicaof" 3 r NO server::replicaof;
@@ -430,6 +440,7 @@ const TABLE: &[Spec] = table! {
     Data "rpush" -3 g ONE lists::rpush;
     Data "rpushx" -3 g ONE lists::rpushx;
     Data "sadd" -3 g ONE sets::sadd;
+    Session "save" 1 r NO operations::save;
     Data "scan" -2 r NO keys::scan;
     Data "scard" 2 r ONE sets::scard;
     Session "script" -2 r NO scripts::script;
@@ -447,18 +458,22 @@ const TABLE: &[Spec] = table! {
     Data "sinterstore" -3 g ALL sets::sinterstore;
     Data "sismember" 3 r ONE sets::sismember;
     Session "slaveof" 3 r NO server::replicaof;
+    Data "slowlog" -2 r NO operations::slowlog;
     Data "smembers" 2 r ONE sets::smembers;
     Data "smismember" -3 r ONE sets::smismember;
     Data "smove" 4 w TWO sets::smove;
     Data "sort" -2 g SORTED sort::sort;
     Data "sort_ro" -2 r SORTED sort::sort_ro;
     Data "spop" -2 w ONE sets::spop;
+    Data "spublish" 3 r NO pubsub::spublish;
     Data "srandmember" -2 r ONE sets::srandmember;
     Data "srem" -3 w ONE sets::srem;
     Data "sscan" -3 r ONE keys::sscan;
+    Session "ssubscribe" -2 r NO pubsub::ssubscribe;
     Data "strlen" 2 r ONE strings::strlen;
     Session "subscribe" -2 r NO pubsub::subscribe;
     Data "substr" 4 r ONE strings::getrange;
+    Session "sunsubscribe" -1 r NO pubsub::sunsubscribe;
     Data "sunion" -2 r ALL sets::sunion;
     Data "sunionstore" -3 g ALL sets::sunionstore;
     Data "swapdb" 3 w NO databases::swapdb;

@@ -36,7 +36,7 @@ pub(in crate::redis) fn touch(command: &Command) -> Touch {
                 ..Touch::default()
             }
         }
-        ("publish", _) => Touch {
+        ("publish" | "spublish", _) => Touch {
             keys: key_bit(tag(&args[1])),
             writes: true,
             ..Touch::default()

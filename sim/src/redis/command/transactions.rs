@@ -85,10 +85,12 @@ pub(super) fn exec(server: &mut Server, engine: &Engine, id: SessionId, _: &[Arg
     if dirty {
         return Ok(Reply::Nil);
     }
+    server.state.in_exec = true;
     let replies = queue
         .iter()
         .map(|command| server.perform(engine, id, command));
     let replies = Reply::Array(replies.collect());
+    server.state.in_exec = false;
     // Nothing waits in a transaction.
     server.state.park = None;
     Ok(replies)

@@ -157,11 +157,11 @@ fn query<'a>(
         } else if word.is("LIMIT") && after.len() >= 2 {
             limit = Some((after[0].int()?, after[1].int()?));
             rest = &after[2..];
-        } else if free && word.is("BYSCORE") {
+        } else if free && by == By::Rank && word.is("BYSCORE") {
             by = By::Score;
-        } else if free && word.is("BYLEX") {
+        } else if free && by == By::Rank && word.is("BYLEX") {
             by = By::Lex;
-        } else if free && word.is("REV") {
+        } else if free && !reverse && word.is("REV") {
             reverse = true;
         } else {
             return Err(Fail::SYNTAX);

@@ -244,7 +244,7 @@ pub(in crate::redis::command) fn xclaim(state: &mut State, args: &[Arg]) -> Out 
         out.push(give(stream, &mut group, id, pending, claim.only_ids));
     }
     stream.groups.insert(group_name, group);
-    state.db.changed(&args[1]);
+    state.db.kept_book(&args[1]);
     Ok(Reply::Array(out))
 }
 
@@ -305,7 +305,7 @@ pub(in crate::redis::command) fn xautoclaim(state: &mut State, args: &[Arg]) -> 
     let cursor = next.and_then(|next| group.pending.range(next..).next());
     let cursor = cursor.map_or(StreamId::MIN, |(id, _)| *id);
     stream.groups.insert(group_name, group);
-    state.db.changed(&args[1]);
+    state.db.kept_book(&args[1]);
     Ok(Reply::Array(vec![
         id_reply(cursor),
         Reply::Array(out),

@@ -3,6 +3,7 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, State, flag, id, ids, int, strict_id};
+use crate::redis::command::containers::misused;
 use crate::redis::value::{Group, Stream, StreamId};
 
 /// Subcommands with their arity, as Redis checks it before anything else.
@@ -31,12 +32,6 @@ pub(super) fn subcommand(
     } else {
         Err(Fail::arity(&format!("{command}|{name}")))
     }
-}
-
-pub(super) fn misused(word: &Arg, command: &str) -> Fail {
-    let tail = format!("'. Try {command} HELP.");
-    let head: &[u8] = b"ERR unknown subcommand or wrong number of arguments for '";
-    Fail::new([head, word, tail.as_bytes()].concat())
 }
 
 /// `NOGROUP` for a key that exists.
@@ -99,6 +94,7 @@ pub(in crate::redis::command) fn xgroup(state: &mut State, args: &[Arg]) -> Out 
             strict_id(&args[4], 0)?;
         }
     }
+    let made = !state.db.exists(key);
     let stream = state.db.upsert::<Stream>(key)?;
     let last = stream.last;
     let position = |text: &Arg, strict: bool| match &**text {
@@ -117,13 +113,18 @@ pub(in crate::redis::command) fn xgroup(state: &mut State, args: &[Arg]) -> Out 
             ..Group::default()
         };
         stream.groups.insert(group_name.shared(), group);
-        state.db.changed(key);
+        if made {
+            state.db.changed(key);
+        } else {
+            state.db.kept_book(key);
+        }
         return Ok(state.replies.ok());
     }
     if name == "destroy" {
         let gone = stream.groups.remove(&**group_name).is_some();
         if gone {
-            state.db.changed(key);
+            state.db.kept_book(key);
+            state.db.rouse(key);
         }
         return flag(gone);
     }
@@ -140,7 +141,7 @@ pub(in crate::redis::command) fn xgroup(state: &mut State, args: &[Arg]) -> Out 
         "createconsumer" => Reply::Int(i64::from(group.see(&args[4].shared(), now_ms))),
         _ => Reply::Int(group.dismiss(&args[4]) as i64),
     };
-    state.db.changed(key);
+    state.db.kept_book(key);
     Ok(reply)
 }
 
@@ -179,7 +180,7 @@ pub(in crate::redis::command) fn xack(state: &mut State, args: &[Arg]) -> Out {
     let done = ids.into_iter().filter(|id| group.release(*id).is_some());
     let done = done.count();
     if done > 0 {
-        state.db.changed(&args[1]);
+        state.db.kept_book(&args[1]);
     }
     int(done)
 }

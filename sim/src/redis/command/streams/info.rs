@@ -2,9 +2,10 @@
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::groups::{misused, no_group, subcommand};
+use super::groups::{no_group, subcommand};
 use super::{Arg, Fail, Out, State, entry_reply, id_reply};
 use crate::redis::Version;
+use crate::redis::command::containers::misused;
 use crate::redis::value::{Consumer, Group, Stream};
 
 const ARITY: &[(&str, i32)] = &[("consumers", 4), ("groups", 3), ("help", 2), ("stream", -3)];

@@ -245,13 +245,22 @@ pub(super) fn xadd(state: &mut State, args: &[Arg]) -> Out {
             "ERR The stream has exhausted the last possible ID, unable to add more items",
         ));
     }
+    let full_ms =
+        matches!(wanted, Wanted::NextOf(ms) if ms == stream.last.ms) && stream.last.seq == u64::MAX;
+    if full_ms {
+        // Redis knows only that it could not, and takes that for the reason.
+        return Err(Fail::fixed("ERR Elements are too large to be stored"));
+    }
     let id = wanted.after(stream.last, now_ms).ok_or(Fail::fixed(
         "ERR The ID specified in XADD is equal or smaller than the target stream top item",
     ))?;
     let fields: Fields = fields.iter().map(Arg::shared).collect();
     stream.append(id, fields, full);
-    options.trim(stream, full);
+    let gone = options.trim(stream, full);
     state.db.changed(&args[1]);
+    if gone > 0 {
+        state.db.trimmed(&args[1]);
+    }
     Ok(id_reply(id))
 }
 
@@ -381,6 +390,6 @@ pub(super) fn xsetid(state: &mut State, args: &[Arg]) -> Out {
     if deleted != StreamId::MIN {
         stream.max_deleted = deleted;
     }
-    state.db.changed(&args[1]);
+    state.db.kept_book(&args[1]);
     Ok(state.replies.ok())
 }

@@ -249,10 +249,8 @@ fn consume(
         From::New => None,
     };
     stream.groups.insert(group_name, group);
-    // To have asked in vain is no change, or those who wait would wake each
-    // other for ever.
     if new || due {
-        state.db.changed(key);
+        state.db.kept_book(key);
     }
     Ok(out)
 }
