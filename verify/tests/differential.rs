@@ -39,6 +39,8 @@ const CONVERSATIONS: &[(&str, &str)] = &[
     ),
     ("scripts", include_str!("differential/scripts.txt")),
     ("libraries", include_str!("differential/libraries.txt")),
+    ("watches", include_str!("differential/watches.txt")),
+    ("operators", include_str!("differential/operators.txt")),
 ];
 
 fn main() {
@@ -61,16 +63,32 @@ fn conversation(server: &Server, text: &str) -> Result<(), Failed> {
     let mut pair = Pair::new(server, space.prefix().to_owned())?;
     let mut differences = Vec::new();
     for (at, line) in lines(text) {
-        if let Some((ours, theirs)) = pair.ask(&words(line))? {
-            differences.push(format!(
-                "line {at}: {line}\n  real      {theirs:?}\n  simulated {ours:?}"
-            ));
+        for said in spelt_out(line) {
+            if let Some((ours, theirs)) = pair.ask(&words(&said))? {
+                differences.push(format!(
+                    "line {at}: {line}\n  {said}\n  real      {theirs:?}\n  simulated {ours:?}"
+                ));
+            }
         }
     }
     if differences.is_empty() {
         return Ok(());
     }
     Err(format!("{}\n{}", server.describe(), differences.join("\n")).into())
+}
+
+/// `watched KEYS: COMMAND` asks whether the command breaks a watch on the keys.
+fn spelt_out(line: &str) -> Vec<String> {
+    let watched = line.strip_prefix("watched ");
+    match watched.and_then(|rest| rest.split_once(": ")) {
+        None => vec![line.to_owned()],
+        Some((keys, command)) => {
+            let watch = format!("WATCH {keys}");
+            [&watch, command, "MULTI", "PING", "EXEC"]
+                .map(str::to_owned)
+                .into()
+        }
+    }
 }
 
 /// The alarm works: a server that has missed one write is found out.

@@ -473,9 +473,9 @@ const TABLE: &[Spec] = table! {
     Data "strlen" 2 r ONE strings::strlen;
     Session "subscribe" -2 r NO pubsub::subscribe;
     Data "substr" 4 r ONE strings::getrange;
-    Session "sunsubscribe" -1 r NO pubsub::sunsubscribe;
     Data "sunion" -2 r ALL sets::sunion;
     Data "sunionstore" -3 g ALL sets::sunionstore;
+    Session "sunsubscribe" -1 r NO pubsub::sunsubscribe;
     Data "swapdb" 3 w NO databases::swapdb;
     Data "time" 1 r NO server::time;
     Data "touch" -2 r ALL keys::touch;
