@@ -162,7 +162,7 @@ impl Hub {
         let now_us = self.now_us();
         let own = self.simulated_us.is_some() && name == b"clock";
         let reply = if own {
-            Some(self.clock(command))
+            Some(self.clock(id, command))
         } else {
             let session = SessionId(id);
             self.server.submit(&self.engine, now_us, session, command)
@@ -210,7 +210,7 @@ impl Hub {
     }
 
     /// `CLOCK`: what time it is; `CLOCK ADVANCE ms`: how late it shall be.
-    fn clock(&mut self, command: &Command) -> Reply {
+    fn clock(&mut self, id: u64, command: &Command) -> Reply {
         let now_us = self.now_us();
         let by_ms = match &command.args[1..] {
             [] => Some(0),
@@ -225,6 +225,8 @@ impl Hub {
         match later.filter(|at| *at < i64::MAX as u64 / 2) {
             None => Reply::error("ERR say CLOCK, or CLOCK ADVANCE milliseconds"),
             Some(later) => {
+                // Whoever says so is there.
+                self.server.heard_of(later, SessionId(id));
                 // Each deadline on the way is met at its own time.
                 while let Some(at) = self.server.deadline_us().filter(|at| *at <= later) {
                     self.server.time_out(at);

@@ -344,6 +344,14 @@ impl Server {
         }
     }
 
+    /// A client has said something that is not for this server.
+    pub fn heard_of(&mut self, now_us: u64, session: SessionId) {
+        let network = self.state.network.as_mut();
+        if let Some(client) = network.and_then(|network| network.clients.get_mut(&session)) {
+            client.asked_us = now_us;
+        }
+    }
+
     /// How many clients there may be at once, which is for whoever lets them in
     /// to see to.
     #[must_use]

@@ -216,7 +216,7 @@ fn line(out: &mut Vec<u8>, kind: u8, text: &[u8]) {
 }
 
 /// About so many bytes a reply takes on the wire, without writing it.
-pub fn weight(reply: &Reply) -> usize {
+pub(super) fn weight(reply: &Reply) -> usize {
     const FRAME: usize = 24;
     match reply {
         Reply::Status(text) | Reply::Error(text) | Reply::Bulk(text) => FRAME + text.len(),
