@@ -80,7 +80,7 @@ fn get_keys(args: &[Arg]) -> Out {
         // A count beyond what there is counts nothing.
         Keys::Counted { at, .. } => {
             let count = args.get(at).and_then(|count| count.int().ok()).unwrap_or(0);
-            let fits = usize::try_from(count).is_ok_and(|count| count <= args.len() - at - 1);
+            let fits = usize::try_from(count).is_ok_and(|count| count < args.len() - at);
             if !fits || count == 0 {
                 found.clear();
             }

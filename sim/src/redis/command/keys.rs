@@ -223,7 +223,7 @@ pub(super) fn pattern_of<'a>(
     };
     let fits = std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u64>().is_ok());
     let plain = digits.iter().all(u8::is_ascii_digit);
-    if !cursor.is_empty() && !(plain && fits) {
+    if !(cursor.is_empty() || plain && fits) {
         return Err(Fail::fixed("ERR invalid cursor"));
     }
     let mut found = Pattern {
