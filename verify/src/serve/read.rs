@@ -109,7 +109,7 @@ impl Reader {
                     let Some(count) = self.line("too big mbulk count string")? else {
                         return Ok(None);
                     };
-                    let count = number(&count[1..]).filter(|n| *n <= i64::from(i32::MAX));
+                    let count = announced(&count).filter(|n| *n <= i64::from(i32::MAX));
                     let count = count.ok_or_else(|| wrong("invalid multibulk length"))?;
                     // A null or empty request means nothing, and is no mistake.
                     let Ok(left @ 1..) = usize::try_from(count) else {
@@ -129,7 +129,8 @@ impl Reader {
                     let Some(line) = self.line("too big inline request")? else {
                         return Ok(None);
                     };
-                    let args = words(&line).ok_or_else(|| wrong("unbalanced quotes in request"))?;
+                    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+                    let args = words(line).ok_or_else(|| wrong("unbalanced quotes in request"))?;
                     if !args.is_empty() {
                         return Ok(Some(Command { args }));
                     }
@@ -174,15 +175,18 @@ impl Reader {
             None => return Ok(false),
             Some(b'$') => {}
             Some(other) => {
-                let shown = char::from(*other);
-                let shown = if shown.is_ascii_graphic() { shown } else { '?' };
+                let shown = match char::from(*other) {
+                    '\r' | '\n' => ' ',
+                    shown if shown.is_ascii_graphic() => shown,
+                    _ => '?',
+                };
                 return Err(wrong(&format!("expected '$', got '{shown}'")));
             }
         }
         let Some(line) = self.line("too big bulk count string")? else {
             return Ok(false);
         };
-        let len = number(&line[1..]).and_then(|n| usize::try_from(n).ok());
+        let len = announced(&line).and_then(|n| usize::try_from(n).ok());
         let len = len.filter(|len| *len <= self.limits.bulk);
         let len = len.ok_or_else(|| wrong("invalid bulk length"))?;
         if let Some(partial) = &mut self.partial {
@@ -195,7 +199,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// The next line without its end; what is too long is refused as such.
+    /// The next line without its line feed; what is too long is refused as such.
     fn line(&mut self, too_long: &str) -> Result<Option<Vec<u8>>, Malformed> {
         let from = self.searched.max(self.at);
         let end = self.buffer[from..].iter().position(|byte| *byte == b'\n');
@@ -210,7 +214,7 @@ impl Reader {
         if line.len() > LINE_MAX {
             return Err(wrong(too_long));
         }
-        let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        let line = line.to_vec();
         self.at = end + 1;
         Ok(Some(line))
     }
@@ -218,6 +222,11 @@ impl Reader {
 
 fn wrong(text: &str) -> Malformed {
     Malformed(text.to_owned())
+}
+
+/// The number in `*3` or `$3`, whose line ends as it should.
+fn announced(line: &[u8]) -> Option<i64> {
+    number(line.get(1..)?.strip_suffix(b"\r")?)
 }
 
 /// A number as Redis reads it: no sign but minus, no spaces, no zeros before it.
@@ -362,6 +371,9 @@ mod tests {
             ("*1 \r\n", "invalid multibulk length"),
             ("*1\r\n$04\r\n", "invalid bulk length"),
             ("*1\r\n$-0\r\n", "invalid bulk length"),
+            ("*1\n$4\r\n", "invalid multibulk length"),
+            ("*1\r\n$4\n", "invalid bulk length"),
+            ("*1\r\n\r\n", "expected '$', got ' '"),
             ("*1\r\n$\r\n", "invalid bulk length"),
             ("*99999999999\r\n", "invalid multibulk length"),
             ("*1\r\n*1\r\n", "expected '$', got '*'"),
