@@ -238,7 +238,10 @@ impl State {
             let mut at = 0;
             spec.keys.each(args, |key| {
                 if reads(spec, args, at) && !self.db.exists(key) {
-                    before.missed.push(key.shared());
+                    // Where reading starts is looked for first.
+                    let looks = if spec.name == "xread" { 2 } else { 1 };
+                    let key = key.shared();
+                    before.missed.extend(std::iter::repeat_n(key, looks));
                 }
                 at += 1;
             });
@@ -406,6 +409,7 @@ mod tests {
             ("INCR two", "0 incrby two"),
             ("DEL no", ""),
             ("COPY no to", "0 keymiss no"),
+            ("XREAD STREAMS no 0", "0 keymiss no, 0 keymiss no"),
             ("ZUNIONSTORE to 1 no", "0 keymiss no"),
             ("HGET one f", ""),
             ("SINTER one no", ""),

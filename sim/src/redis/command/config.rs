@@ -141,6 +141,11 @@ pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
         }
         return Ok(server.state.replies.ok());
     }
+    if word.is("REWRITE") && args.len() == 2 {
+        return Err(Fail::fixed(
+            "ERR The server is running without a config file",
+        ));
+    }
     Err(Fail::subcommand(word, "CONFIG"))
 }
 
