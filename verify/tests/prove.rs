@@ -108,6 +108,47 @@ fn the_race_of_eight_is_exhausted() {
     assert!(shown.certificate.violation.is_some());
 }
 
+/// What comes first spends nothing that others need: with several steps of time
+/// as many ends are reached, and as many states that only time can leave. (The
+/// end of a connection that a stall held up used to be taken first, and to cost
+/// the step.)
+#[test]
+fn ends_of_connections_first_lose_no_end_of_a_run() {
+    let calm = PerFault::default();
+    let stalls = calm.with(FaultKind::Stall, 1);
+    for (alphabet, clock_steps) in [
+        (stalls.with(FaultKind::Cut, 1), 3),
+        (stalls.with(FaultKind::Crash, 1), 3),
+        (calm.with(FaultKind::Pause, 1), 2),
+    ] {
+        let subject = subject::by_name("slots").expect("it is known");
+        let bounds = Bounds {
+            faults: 2,
+            clock_steps,
+            states: 300_000,
+        };
+        let plain = Proof {
+            symmetric: false,
+            reduced: false,
+            by_meaning: false,
+            ..Proof::of(subject, Scenario::proof(1, 1, 2, alphabet), bounds)
+        };
+        let reduced = Proof {
+            reduced: true,
+            ..plain.clone()
+        };
+        let counts = [plain, reduced].map(|proof| {
+            let shown = proof.go(|_| true);
+            assert!(shown.holds(), "{shown:?}");
+            let c = shown.certificate;
+            (c.states, (c.ends, c.out_of_time))
+        });
+        println!("{counts:?}");
+        assert_eq!(counts[0].1, counts[1].1, "{alphabet:?}");
+        assert!(counts[1].0 < counts[0].0, "nothing was cut short");
+    }
+}
+
 /// No short cut changes what is said, nor what is judged on the way: not
 /// symmetry, nor the ample sets, nor reading numbers by what they mean; in gates
 /// right and wrong, with faults and time and without.

@@ -161,6 +161,14 @@ impl Cancellation {
                     // Put out by the store, not by itself: what a copy of its
                     // join may get is its lease's to end.
                     "lost" => None,
+                    // In a new epoch a guarded gate lets no newer attempt take
+                    // over: what the older one could not give back its lease ends.
+                    "rejected"
+                        if (gate.before.holder(&operation.id))
+                            .is_some_and(|p| p.nonce < operation.number) =>
+                    {
+                        None
+                    }
                     // What was said to be none is not kept; nor is what a
                     // failover has brought back by then.
                     _ => latest,
