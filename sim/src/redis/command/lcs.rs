@@ -4,6 +4,7 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, int};
 use crate::redis::State;
+use crate::redis::settings::BULK;
 
 /// Most cells of the table of lengths: 64 MB.
 const MOST_CELLS: usize = 1 << 24;
@@ -123,6 +124,12 @@ pub(super) fn lcs(state: &mut State, args: &[Arg]) -> Out {
     let options = options(&args[3..])?;
     let (a, b) = (&*texts[0], &*texts[1]);
     let cells = (a.len() + 1).checked_mul(b.len() + 1);
+    let bytes = cells.and_then(|cells| cells.checked_mul(4));
+    if bytes.is_some_and(|bytes| bytes > state.settings.size(&BULK)) {
+        return Err(Fail::fixed(
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        ));
+    }
     if cells.is_none_or(|cells| cells > MOST_CELLS) {
         return Err(Fail::fixed(
             "ERR Insufficient memory, failed allocating transient memory for LCS",
