@@ -500,7 +500,6 @@ fn one_of(options: &[Label], chooser: &mut dyn Chooser) -> Option<usize> {
     }
 }
 
-/// How many of the bytes in flight still arrive: any number of them.
 /// How many writes a fault loses is a question of its own, beside how long it
 /// lasts: a search answers it in every way.
 pub(super) const fn lost_writes(fault: Label) -> Label {
@@ -510,6 +509,7 @@ pub(super) const fn lost_writes(fault: Label) -> Label {
     }
 }
 
+/// How many of the bytes in flight still arrive: any number of them.
 fn arriving(in_flight: u64, what: Label, chooser: &mut dyn Chooser) -> u64 {
     if in_flight == 0 {
         return 0;
