@@ -12,6 +12,7 @@ pub mod brought;
 pub mod choice;
 pub mod digest;
 pub mod dist;
+pub mod in_order;
 pub mod log;
 pub mod redis;
 pub mod store;

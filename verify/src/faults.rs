@@ -101,6 +101,20 @@ impl Tally {
         }
     }
 
+    /// Takes in what another has counted.
+    pub fn join(&mut self, other: &Self) {
+        self.untouched.0 += other.untouched.0;
+        self.untouched.1 += other.untouched.1;
+        for theirs in &other.faults {
+            let ours = self.of(&theirs.kind);
+            ours.configured += theirs.configured;
+            ours.in_runs += theirs.in_runs;
+            ours.times += theirs.times;
+            ours.without += theirs.without;
+            ours.changed += theirs.changed;
+        }
+    }
+
     /// Kinds that were configured and never fired.
     pub fn untested(&self) -> impl Iterator<Item = &Fault> {
         self.faults.iter().filter(|f| f.times == 0)

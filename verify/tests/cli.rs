@@ -443,6 +443,7 @@ fn swarms_run_until_so_many_joins_were_accepted() {
     for part in [
         "joins a second",
         "Faults fired: cut ",
+        "They changed what became of somebody",
         "Premises met: R1.1(b) ",
         "No violation.",
     ] {
@@ -451,6 +452,13 @@ fn swarms_run_until_so_many_joins_were_accepted() {
     let json = verify(&["swarm", "--joins", "3000", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["joins"], joins, "the same on any number of threads");
+    // Where nothing goes wrong, nothing is known of what would be then.
+    let calm = verify(&["swarm", "--scenario", "rush", "--joins", "300"]);
+    let out = text(&calm.stdout);
+    let (_, unmet) = out
+        .split_once("Not tested, since their premises were never met: ")
+        .expect("it says what it has not seen");
+    assert!(unmet.contains("R1.8"), "{out}");
 }
 
 #[test]

@@ -327,19 +327,19 @@ impl HyperLogLog {
             return Ok(None);
         }
         self.bytes.splice(at..at + run.bytes, split);
-        self.join(before.unwrap_or(HEADER))?;
+        self.join(before.unwrap_or(HEADER));
         Ok(Some(true))
     }
 
-    /// Joins equal values that stand side by side, in five steps from here.
-    fn join(&mut self, mut at: usize) -> Result<(), Corrupted> {
+    /// Joins equal values that stand side by side, in five steps from here. Does
+    /// not mind a broken run at the end.
+    fn join(&mut self, mut at: usize) {
         for _ in 0..5 {
-            if at >= self.bytes.len() {
-                break;
-            }
-            let run = Run::read(&self.bytes[at..])?;
-            if run.value > 0 && at + 1 < self.bytes.len() {
-                let next = Run::read(&self.bytes[at + 1..])?;
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let Ok(run) = Run::read(rest) else { return };
+            if run.value > 0
+                && let Ok(next) = Run::read(&rest[1..])
+            {
                 let len = run.len + next.len;
                 if next.value == run.value && len <= VALUES_MAX {
                     self.bytes[at + 1] = Run::values(run.value, len);
@@ -349,7 +349,6 @@ impl HyperLogLog {
             }
             at += run.bytes;
         }
-        Ok(())
     }
 }
 

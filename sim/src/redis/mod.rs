@@ -354,10 +354,7 @@ impl Server {
                 self.state.note_refusal(known, &reply);
                 reply
             }
-            Ok(spec) => match older::refused(version, spec.name, args) {
-                Some(fail) => fail.reply(),
-                None => self.run(engine, id, spec, args),
-            },
+            Ok(spec) => self.run(engine, id, spec, args),
         };
         older::reworded(version, reply, args)
     }

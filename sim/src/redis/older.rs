@@ -3,26 +3,13 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::Version;
-use super::command::{Arg, Fail};
+use super::command::Arg;
 
 /// Whether these are too many arguments for a command that takes them today.
 pub(super) fn too_many(version: Version, name: &str, args: &[Arg]) -> bool {
     version == Version::V6_2
         && args.len() > 3
         && matches!(name, "expire" | "pexpire" | "expireat" | "pexpireat")
-}
-
-/// What it says to arguments that it does not know yet.
-pub(super) fn refused(version: Version, name: &str, args: &[Arg]) -> Option<Fail> {
-    if version != Version::V6_2 {
-        return None;
-    }
-    match name {
-        "xadd" if args[2..].iter().any(|arg| arg.ends_with(b"-*")) => Some(Fail::fixed(
-            "ERR Invalid stream ID specified as stream command argument",
-        )),
-        _ => None,
-    }
 }
 
 /// The reply to this command as the version has it.
@@ -44,6 +31,11 @@ fn error(text: Bytes, args: &[Arg]) -> Bytes {
             let head = b"ERR Unknown subcommand or wrong number of arguments for '";
             let parts = [&head[..], &**word, b"'. Try ", &name[..], b" HELP."];
             Bytes::from(parts.concat())
+        }
+        _ if starts("ERR invalid expire time in '") => {
+            let head = b"ERR invalid expire time in ";
+            let name = text[head.len() + 1..].split(|byte| *byte == b'\'').next();
+            Bytes::from([&head[..], name.unwrap_or_default()].concat())
         }
         _ if *text == *LPOS => Bytes::from(LPOS_BEFORE),
         _ => text,

@@ -44,6 +44,18 @@ since! {
     errors_are_tables V7_0;
     /// Scripts may say on their first line how they are to be run.
     shebangs V7_0;
+    /// Streams tell how many entries they ever had and what was deleted of them,
+    /// groups how many they have read; `XSETID` and `XGROUP` can be told so.
+    counts_entries V7_0;
+    /// `XADD` takes `1-*` for the next id of a time.
+    numbers_within_a_time V7_0;
+    /// A negative count is an error to `ZPOPMIN` and `ZPOPMAX`, and no count at all
+    /// is reason not to look at the key.
+    checks_pop_counts V7_0;
+    /// `DECRBY` refuses the one number that has no opposite.
+    bounds_decrements V7_0;
+    /// Channels that belong to slots.
+    shard_channels V7_0;
     /// `redis.set_repl` counts its arguments.
     counts_repl_arguments V7_2;
     /// Scripts find an `os` with a clock.
@@ -120,6 +132,16 @@ impl Version {
 
     /// An empty text is no number where the others have always taken it for 0.
     pub(super) const fn nothing_is_no_number(self) -> bool {
+        matches!(self, Self::Valkey9)
+    }
+
+    /// `XREAD` finds it wrong to ask a stream for its last entry that never had one.
+    pub(super) const fn last_needs_an_id(self) -> bool {
+        matches!(self, Self::Valkey8)
+    }
+
+    /// `GETEX` reads when the key is to expire before it looks for it.
+    pub(super) const fn reads_expiry_first(self) -> bool {
         matches!(self, Self::Valkey9)
     }
 

@@ -7,7 +7,7 @@
 //! one copy of flat memory. Changing a time is O(log n), finding the ties
 //! O(ties · log n). In adversarial running, where time stands still and
 //! everything that is due is asked for again and again, who is due is kept as a
-//! list.
+//! set.
 
 use std::borrow::Cow;
 
@@ -15,6 +15,56 @@ use smallvec::SmallVec;
 
 /// Sources that are due together: one, as a rule.
 pub(super) type Ties = SmallVec<[usize; 4]>;
+
+/// A set of sources, in order: a bit for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources(SmallVec<[u64; 4]>);
+
+impl Sources {
+    fn set(&mut self, source: usize, member: bool) {
+        let (word, bit) = (source / 64, 1 << (source % 64));
+        if let Some(word) = self.0.get_mut(word) {
+            *word = if member { *word | bit } else { *word & !bit };
+        } else if member {
+            self.0.resize(word, 0);
+            self.0.push(bit);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The one that so many others come before.
+    pub(super) fn nth(&self, mut before: usize) -> Option<usize> {
+        for (at, word) in self.0.iter().enumerate() {
+            let here = word.count_ones() as usize;
+            if before >= here {
+                before -= here;
+                continue;
+            }
+            let rest = (0..before).fold(*word, |word, _| word & (word - 1));
+            return Some(64 * at + rest.trailing_zeros() as usize);
+        }
+        None
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let bits = core::iter::successors(Some(*word), |word| Some(word & (word - 1)));
+            let bits = bits.take_while(|word| *word != 0);
+            bits.map(move |word| 64 * at + word.trailing_zeros() as usize)
+        })
+    }
+}
+
+impl FromIterator<usize> for Sources {
+    fn from_iter<I: IntoIterator<Item = usize>>(all: I) -> Self {
+        let mut sources = Self::default();
+        all.into_iter().for_each(|source| sources.set(source, true));
+        sources
+    }
+}
 
 /// The time of a source that has no event.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -28,8 +78,8 @@ pub(super) struct Agenda {
     leaves: usize,
     /// Whether anybody asks who is first: inner nodes are kept for nothing else.
     timed: bool,
-    /// Who is due at `watched`, in order.
-    due: Vec<usize>,
+    /// Who is due at `watched`.
+    due: Sources,
     watched: u64,
 }
 
@@ -41,7 +91,7 @@ impl Agenda {
             tree: vec![NEVER; 2 * leaves],
             leaves,
             timed,
-            due: Vec::new(),
+            due: Sources::default(),
             watched: 0,
         }
     }
@@ -56,7 +106,7 @@ impl Agenda {
             return;
         }
         self.tree[at] = time;
-        self.mark(source);
+        self.due.set(source, time <= self.watched);
         while at > 1 && self.timed {
             at /= 2;
             let least = self.tree[2 * at].min(self.tree[2 * at + 1]);
@@ -94,9 +144,8 @@ impl Agenda {
         }
     }
 
-    /// The sources due at `now`, in order. O(1) if that time is watched, else
-    /// O(sources).
-    pub(super) fn due(&self, now: u64) -> Cow<'_, [usize]> {
+    /// The sources due at `now`. O(1) if that time is watched, else O(sources).
+    pub(super) fn due(&self, now: u64) -> Cow<'_, Sources> {
         if now == self.watched {
             return Cow::Borrowed(&self.due);
         }
@@ -105,24 +154,13 @@ impl Agenda {
         Cow::Owned(due.collect())
     }
 
-    fn mark(&mut self, source: usize) {
-        let is_due = self.get(source) <= self.watched;
-        match self.due.binary_search(&source) {
-            Ok(at) if !is_due => {
-                self.due.remove(at);
-            }
-            Err(at) if is_due => self.due.insert(at, source),
-            Ok(_) | Err(_) => {}
-        }
-    }
-
-    /// Appends the sources that are the earliest after `now`, in order.
-    /// O(sources).
-    pub(super) fn next_after(&self, now: u64, out: &mut Vec<usize>) {
+    /// The sources that are the earliest after `now`, in order. O(sources).
+    pub(super) fn next_after(&self, now: u64) -> Ties {
         let leaves = &self.tree[self.leaves..];
         let next = leaves.iter().copied().filter(|t| *t > now).min();
-        if let Some(next) = next.filter(|t| *t != NEVER) {
-            out.extend((0..self.leaves).filter(|s| leaves[*s] == next));
+        match next.filter(|t| *t != NEVER) {
+            Some(next) => (0..self.leaves).filter(|s| leaves[*s] == next).collect(),
+            None => Ties::new(),
         }
     }
 
@@ -173,16 +211,19 @@ mod tests {
             }
             for now in [earlier, now] { // who is due is kept, and is looked for
                 let expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
-                prop_assert_eq!(&*agenda.due(now), &expected);
-                agenda.watch(now);
-                prop_assert_eq!(&*agenda.due(now), &expected);
+                for _ in 0..2 {
+                    let due = agenda.due(now).into_owned();
+                    prop_assert_eq!(due.iter().collect::<Vec<_>>(), expected.clone());
+                    prop_assert_eq!(due.len(), expected.len());
+                    for at in 0..=expected.len() {
+                        prop_assert_eq!(due.nth(at), expected.get(at).copied());
+                    }
+                    agenda.watch(now);
+                }
             }
-            let mut open = agenda.due(now).into_owned();
-            agenda.next_after(now, &mut open);
             let next = plain.iter().copied().filter(|t| *t > now).min().unwrap_or(NEVER);
-            let mut expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
-            expected.extend((0..64).filter(|s| next != NEVER && plain[*s] == next));
-            prop_assert_eq!(open, expected);
+            let expected = (0..64).filter(|s| next != NEVER && plain[*s] == next);
+            prop_assert_eq!(agenda.next_after(now).into_vec(), expected.collect::<Vec<_>>());
         }
     }
 }

@@ -58,7 +58,7 @@ impl<P: Program, S: Store> World<P, S> {
                 source,
             }
         };
-        enabled.iter().copied().map(event).collect()
+        enabled.iter().map(event).collect()
     }
 
     fn farewell(&self, source: Source) -> Farewell {

@@ -1,5 +1,7 @@
 //! What a step did, with enough in it for traces, timelines and properties.
 
+use core::hash::{Hash, Hasher};
+
 use sluice_core::client::{Event, Failure, RequestId};
 use sluice_core::redis::{Bytes, Command, Reply};
 
@@ -7,12 +9,19 @@ use super::fault::FaultKind;
 use super::refusal::Refusal;
 
 /// An actor on a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ActorId {
     /// The host's number.
     pub host: u16,
     /// The actor's number on it.
     pub actor: u16,
+}
+
+impl Hash for ActorId {
+    /// Every step is digested, and every happening has one of these.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(u32::from(self.host) << 16 | u32::from(self.actor));
+    }
 }
 
 /// One thing that happened, at [`super::World::now`] of its step.

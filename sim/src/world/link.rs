@@ -13,20 +13,11 @@
 
 use sluice_core::client::{Conn, RequestId};
 use sluice_core::redis::{Command, Reply};
-use smallvec::SmallVec;
 
 use super::agenda::NEVER;
 use super::happening::ActorId;
+use crate::in_order::InOrder;
 use crate::store::SessionId;
-
-/// What is under way, in order. Mostly one thing at a time, which then needs no
-/// memory of its own: a fork copies links all the time.
-pub(super) type InOrder<T> = SmallVec<[T; 1]>;
-
-/// Takes the first.
-pub(super) fn pop_first<T>(list: &mut InOrder<T>) -> Option<T> {
-    (!list.is_empty()).then(|| list.remove(0))
-}
 
 /// On its way from the client to the server.
 #[derive(Clone, Debug, Hash)]

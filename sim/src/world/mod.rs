@@ -49,6 +49,7 @@ mod split;
 mod tests;
 mod trouble;
 
+use core::cell::OnceCell;
 use core::hash::{Hash, Hasher};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -57,6 +58,7 @@ use std::rc::Rc;
 use sluice_core::client::{Conn, Input, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::time::LocalTime;
+use smallvec::SmallVec;
 
 pub use disk::{EVERYTHING, Persistence};
 pub use explore::{Event, Farewell};
@@ -71,7 +73,7 @@ use crate::choice::{Chooser, Events, Kind, Label, Touch};
 use crate::digest::Digest;
 use crate::redis::Server;
 use crate::store::Store;
-use agenda::{Agenda, NEVER};
+use agenda::{Agenda, NEVER, Sources, Ties};
 use clock::Clock;
 use disk::Disk;
 use link::{Down, Link, Phase, Up};
@@ -128,7 +130,7 @@ pub struct World<P, S = Server> {
 struct Host<P> {
     program: P,
     clock: Clock,
-    actors: Vec<Actor>,
+    actors: SmallVec<[Actor; 2]>,
     /// Down until then, after a crash.
     crashed: Option<u64>,
     /// Standing still until then.
@@ -181,20 +183,53 @@ enum Source {
     Down(usize),
 }
 
-/// The sources that may be next.
-struct Enabled<'a, P, S>(&'a World<P, S>, &'a [usize]);
+/// The sources that may be next: those that are due, and then others.
+struct Open<'a> {
+    due: Cow<'a, Sources>,
+    others: Ties,
+}
+
+impl Open<'_> {
+    fn len(&self) -> usize {
+        self.due.len() + self.others.len()
+    }
+
+    fn get(&self, at: usize) -> usize {
+        self.due
+            .nth(at)
+            .unwrap_or_else(|| self.others[at - self.due.len()])
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.due.iter().chain(self.others.iter().copied())
+    }
+}
+
+/// What a chooser may ask about them. A list is made of them only if it does.
+struct Enabled<'a, P, S> {
+    world: &'a World<P, S>,
+    open: &'a Open<'a>,
+    list: OnceCell<Vec<usize>>,
+}
+
+impl<P: Program, S: Store> Enabled<'_, P, S> {
+    fn source(&self, at: usize) -> Source {
+        let list = self.list.get_or_init(|| self.open.iter().collect());
+        self.world.source(list[at])
+    }
+}
 
 impl<P: Program, S: Store> Events for Enabled<'_, P, S> {
     fn count(&self) -> usize {
-        self.1.len()
+        self.open.len()
     }
 
     fn label(&self, at: usize) -> Label {
-        self.0.label(self.0.source(self.1[at]))
+        self.world.label(self.source(at))
     }
 
     fn touch(&self, at: usize) -> Touch {
-        self.0.touch(self.0.source(self.1[at]))
+        self.world.touch(self.source(at))
     }
 }
 
@@ -217,7 +252,7 @@ impl<P: Program, S: Store> World<P, S> {
             .map(|host| Host {
                 program: host.program,
                 clock: Clock::new(host.offset_ns, host.drift_ppm),
-                actors: Vec::new(),
+                actors: SmallVec::new(),
                 crashed: None,
                 paused: None,
                 partitioned: None,
@@ -398,36 +433,43 @@ impl<P: Program, S: Store> World<P, S> {
 
     /// The sources that may be next in adversarial running: those that are due,
     /// and (once no timer is, or nothing is) the earliest after them.
-    fn may_be_next(&self) -> Cow<'_, [usize]> {
-        let mut enabled = self.agenda.due(self.now);
+    fn may_be_next(&self) -> Open<'_> {
+        let due = self.agenda.due(self.now);
         let links = self.index(Source::Up(0));
+        let first = due.nth(0);
         let timeless = match self.mode {
-            Mode::Untimed => enabled.is_empty(),
-            Mode::Adversarial | Mode::Timed(_) => enabled.first().is_none_or(|s| *s >= links),
+            Mode::Untimed => first.is_none(),
+            Mode::Adversarial | Mode::Timed(_) => first.is_none_or(|s| s >= links),
         };
-        if timeless {
-            self.agenda.next_after(self.now, enabled.to_mut());
-        }
-        enabled
+        let others = match timeless {
+            true => self.agenda.next_after(self.now),
+            false => Ties::new(),
+        };
+        Open { due, others }
     }
 
     /// Decides which source is next: in timed running the earliest, else any
     /// that is open.
     fn choose(&mut self, chooser: &mut dyn Chooser) -> Option<Source> {
-        let mut pick = |world: &Self, enabled: &[usize]| {
-            world.source(enabled[chooser.pick_event(&Enabled(world, enabled))])
+        let timed = matches!(self.mode, Mode::Timed(_));
+        let open = if timed {
+            let due = Cow::Owned(Sources::default());
+            let others = self.agenda.first();
+            Open { due, others }
+        } else {
+            self.agenda.watch(self.now);
+            self.may_be_next()
         };
-        if matches!(self.mode, Mode::Timed(_)) {
-            return match &self.agenda.first()[..] {
-                [] => None,
-                [only] => Some(self.source(*only)),
-                ties => Some(pick(self, ties)),
-            };
-        }
-        self.agenda.watch(self.now);
-        let enabled = self.may_be_next();
-        // Asked also when there is one: the answers are the schedule.
-        (!enabled.is_empty()).then(|| pick(self, &enabled))
+        let at = match open.len() {
+            0 => return None,
+            1 if timed => 0,
+            // Asked also when there is one: the answers are the schedule.
+            _ => {
+                let (world, open, list) = (&*self, &open, OnceCell::new());
+                chooser.pick_event(&Enabled { world, open, list })
+            }
+        };
+        Some(self.source(open.get(at)))
     }
 
     /// Lets one source's event happen. May do nothing visible.

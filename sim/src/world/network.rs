@@ -5,11 +5,12 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::World;
 use super::happening::{ActorId, Happening};
-use super::link::{Down, Link, Phase, Ticket, Turn, Up, pop_first};
+use super::link::{Down, Link, Phase, Ticket, Turn, Up};
 use super::setup::{Delays, Mode, Program};
 use super::shared::Shared;
 use crate::choice::{Chooser, Kind, Label};
 use crate::dist::Dist;
+use crate::in_order::pop_first;
 use crate::store::{SessionId, Store};
 
 /// How long the driver waits before it tries again to subscribe.

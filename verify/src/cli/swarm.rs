@@ -19,6 +19,9 @@ use crate::{pool, subject};
 /// same joins are asked for in the same runs.
 const BLOCK: u64 = 128;
 
+/// One run in so many is run again without each of the faults that fired in it.
+const SAMPLED: u64 = 256;
+
 /// Seeds named of each property that broke: enough to see whether they have one
 /// cause, few enough for a screen.
 const NAMED: usize = 5;
@@ -40,18 +43,23 @@ pub(super) fn run(args: &SwarmArgs) -> Result<Exit, Failure> {
     while total.joins < args.joins {
         let to = from.saturating_add(BLOCK);
         let outcomes = pool::each(from..to, pool::threads(), |engine, seed| {
-            let outcome = Run {
+            let run = Run {
                 seed,
                 ..run.clone()
+            };
+            let outcome = run.go(engine);
+            let mut sample = Tally::default();
+            if seed.is_multiple_of(SAMPLED) {
+                sample.compare(&run, engine);
             }
-            .go(engine);
             let so_far = joins.fetch_add(outcome.joins, Ordering::Relaxed) + outcome.joins;
             progress.say(&format!("{so_far} of {} joins, seed {seed}", args.joins));
-            outcome
+            (outcome, sample)
         });
         let before = total.joins;
-        for (seed, outcome) in (from..to).zip(&outcomes) {
+        for (seed, (outcome, sample)) in (from..to).zip(&outcomes) {
             total.add(seed, outcome);
+            total.tally.join(sample);
         }
         from = to;
         if total.joins == before || to == u64::MAX {
@@ -74,7 +82,7 @@ pub(super) fn run(args: &SwarmArgs) -> Result<Exit, Failure> {
     args.output.text(&(text + "\n"))?;
     Ok(if !total.broken.is_empty() {
         Exit::Violated
-    } else if total.stuck > 0 || total.joins < args.joins {
+    } else if total.stuck > 0 || total.joins < args.joins || total.is_idle() {
         Exit::Inconclusive
     } else {
         Exit::Holds
@@ -91,6 +99,20 @@ struct Total {
     tally: Tally,
     premises: BTreeMap<String, u64>,
     broken: BTreeMap<String, Broken>,
+}
+
+impl Total {
+    /// Faults were asked for, and not one ever fired.
+    fn is_idle(&self) -> bool {
+        let (runs, untouched) = self.tally.untouched;
+        runs > 0 && runs == untouched
+    }
+
+    /// Properties of which nothing was seen.
+    fn unmet(&self) -> Vec<&str> {
+        let unmet = self.premises.iter().filter(|(_, n)| **n == 0);
+        unmet.map(|(name, _)| &**name).collect()
+    }
 }
 
 /// Where one property broke.
@@ -153,12 +175,19 @@ impl Shown<'_> {
             ),
         ];
         lines.extend(self.total.tally.words());
-        let premises = self.total.premises.iter();
+        let premises = self.total.premises.iter().filter(|(_, n)| **n > 0);
         let premises = premises.map(|(name, n)| format!("{name} {n}"));
         lines.push(format!(
             "Premises met: {}.",
             premises.collect::<Vec<_>>().join(", ")
         ));
+        let unmet = self.total.unmet();
+        if !unmet.is_empty() {
+            lines.push(format!(
+                "Not tested, since their premises were never met: {}.",
+                unmet.join(", ")
+            ));
+        }
         for (name, Broken { runs, seeds }) in &self.total.broken {
             let first: Vec<_> = seeds.iter().map(u64::to_string).collect();
             lines.push(format!(
@@ -179,6 +208,8 @@ impl Shown<'_> {
             "INCONCLUSIVE  nobody joins in this workload".to_owned()
         } else if *stuck > 0 {
             "INCONCLUSIVE".to_owned()
+        } else if self.total.is_idle() {
+            "INCONCLUSIVE  no fault ever fired".to_owned()
         } else {
             "No violation. That shows that nothing was found, not that there is nothing.".to_owned()
         });

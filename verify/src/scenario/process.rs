@@ -4,13 +4,14 @@
 //! 2·*i* + 1 at the query gate; the operator comes last. Each has its own
 //! connection, as a pool would give it.
 
-use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use sluice_core::client::{Ask, Client, Event, Input, Likeness, Output};
 use sluice_core::redis::Bytes;
 use sluice_core::slots::{Class, Config, Ended, Event as SlotsEvent, Fence, Outcome, Slots};
 use sluice_core::time::{LocalTime, StoreTime};
+use sluice_sim::in_order::{InOrder, pop_first};
 use sluice_sim::world::Program;
 use smallvec::SmallVec;
 
@@ -29,15 +30,22 @@ pub struct Seat {
     pub query: Option<AnyClient>,
 }
 
-/// The program of one host.
+/// The program of one host. A search copies it whenever something happens on the
+/// host: what never changes is shared, what few have is apart.
 #[derive(Clone, Debug)]
 pub struct Process {
-    seats: Vec<Seat>,
+    seats: SmallVec<[Seat; 1]>,
+    gates: Rc<Gates>,
+    local: Option<Box<Semaphore>>,
+    operator: Option<Box<Operator>>,
+    outputs: InOrder<(u16, Output)>,
+}
+
+/// What its users come for.
+#[derive(Debug)]
+struct Gates {
     sessions: Gate,
     queries: Option<Gate>,
-    local: Option<Semaphore>,
-    operator: Option<Operator>,
-    outputs: VecDeque<(u16, Output)>,
 }
 
 /// What a user wants next, in order: few things at a time.
@@ -65,7 +73,7 @@ impl Process {
         operator: Option<Operator>,
     ) -> Self {
         let local = match &queries {
-            Some(Gate::InProcess(config)) => Some(Semaphore::new(*config, users.len())),
+            Some(Gate::InProcess(config)) => Some(Box::new(Semaphore::new(*config, users.len()))),
             Some(Gate::Hash(_) | Gate::Slots(_)) | None => None,
         };
         let seats = users
@@ -80,11 +88,10 @@ impl Process {
             .collect();
         Self {
             seats,
-            sessions,
-            queries,
+            gates: Rc::new(Gates { sessions, queries }),
             local,
-            operator,
-            outputs: VecDeque::new(),
+            operator: operator.map(Box::new),
+            outputs: InOrder::default(),
         }
     }
 
@@ -124,7 +131,7 @@ impl Process {
 
     /// Lets users act and hear until nothing follows any more.
     fn settle(&mut self, now: LocalTime, seat: usize) {
-        let has_queries = self.queries.is_some();
+        let has_queries = self.gates.queries.is_some();
         let mut asks = Asks::new();
         loop {
             // Hear first: what a client has just told may change what to do.
@@ -158,7 +165,7 @@ impl Process {
                 if let Output::Tell(event) = &output {
                     asks.extend(user.told(now, level, event));
                 }
-                self.outputs.push_back((actor, output));
+                self.outputs.push((actor, output));
             }
         }
     }
@@ -180,7 +187,7 @@ impl Process {
                             let user = &mut self.seats[seat].user;
                             user.told(now, Level::Queries, &event);
                             let actor = 2 * seat as u16 + 1;
-                            self.outputs.push_back((actor, Output::Tell(event)));
+                            self.outputs.push((actor, Output::Tell(event)));
                         }
                     }
                     (None, None) => unreachable!("users ask for queries only where there are any"),
@@ -196,7 +203,7 @@ impl Program for Process {
             if let Some(operator) = &mut self.operator {
                 operator.handle(now, &input);
                 while let Some(output) = operator.poll_output() {
-                    self.outputs.push_back((actor, output));
+                    self.outputs.push((actor, output));
                 }
             }
             return;
@@ -212,7 +219,7 @@ impl Program for Process {
     }
 
     fn poll_output(&mut self) -> Option<(u16, Output)> {
-        self.outputs.pop_front()
+        pop_first(&mut self.outputs)
     }
 
     fn deadline(&self) -> Option<(LocalTime, u16, &'static str)> {
@@ -233,7 +240,7 @@ impl Program for Process {
                 offer(at, actor + 1, why);
             }
         }
-        if let Some(at) = self.operator.as_ref().and_then(Operator::deadline) {
+        if let Some(at) = self.operator.as_deref().and_then(Operator::deadline) {
             offer(at, self.operator_actor(), "the operator acts");
         }
         first
@@ -242,7 +249,7 @@ impl Program for Process {
     fn restart(&mut self, now: LocalTime) {
         self.outputs.clear();
         if let Some(semaphore) = &mut self.local {
-            *semaphore = Semaphore::new(semaphore.config, self.seats.len());
+            **semaphore = Semaphore::new(semaphore.config, self.seats.len());
         }
         // As the production driver does: by the clock, so that nothing that the
         // dead process has sent can be taken for this one's. A clock that has
@@ -252,8 +259,8 @@ impl Program for Process {
             seat.user.restart(now);
             let id = seat.user.id().to_owned();
             let client = |gate: &Gate| Some(gate.client(&id)?.first_nonce(nonce));
-            seat.session = client(&self.sessions).expect("sessions are in the store");
-            seat.query = self.queries.as_ref().and_then(client);
+            seat.session = client(&self.gates.sessions).expect("sessions are in the store");
+            seat.query = self.gates.queries.as_ref().and_then(client);
         }
     }
 

@@ -7,7 +7,6 @@
 //! does a leaver let in whom it popped off the queue (B03, B04)? What they all
 //! have in common: retries without a nonce (B05), and no lease (B07).
 
-use std::collections::VecDeque;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use sluice_core::client::{Ask, Client, Event, Failure, Input, Likeness, Output, 
 use sluice_core::redis::{Bytes, Command, Reply};
 use sluice_core::slots::{Fence, Rejected};
 use sluice_core::time::LocalTime;
+use sluice_sim::in_order::{InOrder, pop_first};
 
 /// The first fix: the cap is checked and the session written in one step.
 /// KEYS: sessions. ARGV: cap, id. Reply: 1 admitted (or already in), 0 full.
@@ -119,7 +119,7 @@ pub struct HashGate {
     sent: u64,
     retry_at: Option<LocalTime>,
     look_at: Option<LocalTime>,
-    outputs: VecDeque<Output>,
+    outputs: InOrder<Output>,
 }
 
 impl HashGate {
@@ -136,7 +136,7 @@ impl HashGate {
             sent: 0,
             retry_at: None,
             look_at: None,
-            outputs: VecDeque::new(),
+            outputs: InOrder::new(),
         }
     }
 
@@ -154,7 +154,7 @@ impl HashGate {
         let command = self.command();
         self.outstanding = Some(request);
         self.retry_at = None;
-        self.outputs.push_back(Output::Send { request, command });
+        self.outputs.push(Output::Send { request, command });
     }
 
     /// What is sent in this state, the first time and again.
@@ -193,7 +193,7 @@ impl HashGate {
     }
 
     fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Tell(event));
+        self.outputs.push(Output::Tell(event));
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -381,7 +381,7 @@ impl Client for HashGate {
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        pop_first(&mut self.outputs)
     }
 
     fn deadline(&self) -> Option<(LocalTime, &'static str)> {

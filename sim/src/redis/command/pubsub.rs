@@ -96,12 +96,14 @@ fn change(server: &mut Server, id: SessionId, names: Vec<Bytes>, to: Listens, jo
 }
 
 pub(super) fn pubsub(state: &mut State, args: &[Arg]) -> Out {
+    let shards = state.version.shard_channels();
     let subscriptions = &mut state.subscriptions;
     let word = &args[1];
-    for (names, numbers, to) in [
+    let kinds = [
         ("CHANNELS", "NUMSUB", Listens::Channel),
         ("SHARDCHANNELS", "SHARDNUMSUB", Listens::Shard),
-    ] {
+    ];
+    for (names, numbers, to) in kinds.into_iter().take(1 + usize::from(shards)) {
         let table = subscriptions.table(to);
         if word.is(names) && args.len() <= 3 {
             let all = table.keys();

@@ -131,11 +131,19 @@ pub(super) fn getdel(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn getex(state: &mut State, args: &[Arg]) -> Out {
     let options = options(&args[2..], false)?;
+    let expiry = |state: &State| {
+        let at = options.expire.map(|(amount, seconds, absolute)| {
+            expiry_ms(state, amount.int()?, seconds, absolute, "getex")
+        });
+        at.transpose()
+    };
+    if state.version.reads_expiry_first() {
+        expiry(state)?;
+    }
     let Some(value) = state.db.read_str(&args[1])?.cloned() else {
         return Ok(Reply::Nil);
     };
-    if let Some((amount, seconds, absolute)) = options.expire {
-        let at = expiry_ms(state, amount.int()?, seconds, absolute, "getex")?;
+    if let Some(at) = expiry(state)? {
         state.db.expire(&args[1], Some(at));
     } else if options.persist && state.db.is_mortal(&args[1]) {
         state.db.expire(&args[1], None);
@@ -191,9 +199,10 @@ pub(super) fn incrby(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn decrby(state: &mut State, args: &[Arg]) -> Out {
     let by = args[2].int()?;
-    let by = by
-        .checked_neg()
-        .ok_or(Fail::fixed("ERR decrement would overflow"))?;
+    if by == i64::MIN && state.version.bounds_decrements() {
+        return Err(Fail::fixed("ERR decrement would overflow"));
+    }
+    let by = by.wrapping_neg();
     add(state, &args[1], by)
 }
 

@@ -198,11 +198,15 @@ fn pop(state: &mut State, args: &[Arg], min: bool) -> Out {
     if args.len() > 3 {
         return Err(Fail::SYNTAX);
     }
+    let version = state.version;
     let count = match args.get(2) {
-        Some(count) => pop_count(count)?,
+        Some(count) if version.checks_pop_counts() => pop_count(count)?,
+        Some(count) => match usize::try_from(count.int()?) {
+            Ok(0) | Err(_) => return Ok(Reply::Array(Vec::new())),
+            Ok(count) => count,
+        },
         None => 1,
     };
-    let version = state.version;
     let Some(zset) = state.db.edit::<ZSet>(&args[1])? else {
         return Ok(Reply::Array(Vec::new()));
     };

@@ -172,10 +172,7 @@ impl Running {
         }
         self.reach.check(spec, args, version)?;
         self.check_keys(spec, args);
-        let reply = match older::refused(version, spec.name, args) {
-            Some(fail) => fail.reply(),
-            None => self.state.run(None, spec, run, args),
-        };
+        let reply = self.state.run(None, spec, run, args);
         Ok(older::reworded(version, reply, args))
     }
 

@@ -38,14 +38,14 @@ pub(in crate::redis::command) fn xinfo(state: &mut State, args: &[Arg]) -> Out {
     }
     if name == "groups" {
         let groups = stream.groups.iter().map(|(name, group)| {
-            map(vec![
+            let mut pairs = vec![
                 ("name", Reply::Bulk(name.clone())),
                 ("consumers", number(group.consumers.len())),
                 ("pending", number(group.pending.len())),
                 ("last-delivered-id", id_reply(group.last)),
-                ("entries-read", known(group.read)),
-                ("lag", known(stream.lag(group, version.lag_of_empty()))),
-            ])
+            ];
+            pairs.extend(progress(stream, group, version));
+            map(pairs)
         });
         return Ok(Reply::Array(groups.collect()));
     }
@@ -81,10 +81,14 @@ fn whole(stream: &Stream, args: &[Arg], version: Version) -> Out {
         ("radix-tree-keys", number(nodes)),
         ("radix-tree-nodes", number(nodes + 1)),
         ("last-generated-id", id_reply(stream.last)),
-        ("max-deleted-entry-id", id_reply(stream.max_deleted)),
-        ("entries-added", Reply::Int(stream.added as i64)),
-        ("recorded-first-entry-id", id_reply(stream.first())),
     ];
+    if version.counts_entries() {
+        pairs.extend([
+            ("max-deleted-entry-id", id_reply(stream.max_deleted)),
+            ("entries-added", Reply::Int(stream.added as i64)),
+            ("recorded-first-entry-id", id_reply(stream.first())),
+        ]);
+    }
     let entries = stream.iter().map(|(id, fields)| entry_reply(id, fields));
     if let Some(count) = full {
         let most = if count == 0 { usize::MAX } else { count };
@@ -124,15 +128,32 @@ fn full_group(
     let consumers = group.consumers.iter();
     let consumers =
         consumers.map(|(name, consumer)| full_consumer(group, name, consumer, most, version));
-    map(vec![
+    let mut pairs = vec![
         ("name", Reply::Bulk(name.clone())),
         ("last-delivered-id", id_reply(group.last)),
-        ("entries-read", known(group.read)),
-        ("lag", known(stream.lag(group, version.lag_of_empty()))),
+    ];
+    pairs.extend(progress(stream, group, version));
+    pairs.extend([
         ("pel-count", number(group.pending.len())),
         ("pending", Reply::Array(pending.collect())),
         ("consumers", Reply::Array(consumers.collect())),
-    ])
+    ]);
+    map(pairs)
+}
+
+/// How much a group has read, and how far it is behind, where that is told.
+fn progress(
+    stream: &Stream,
+    group: &Group,
+    version: Version,
+) -> impl Iterator<Item = (&'static str, Reply)> {
+    let told = version.counts_entries().then(|| {
+        [
+            ("entries-read", known(group.read)),
+            ("lag", known(stream.lag(group, version.lag_of_empty()))),
+        ]
+    });
+    told.into_iter().flatten()
 }
 
 fn full_consumer(

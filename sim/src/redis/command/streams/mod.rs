@@ -15,9 +15,9 @@ use std::ops::Bound;
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, flag, int};
-use crate::redis::State;
 use crate::redis::settings::{STREAM_BYTES, STREAM_ENTRIES};
 use crate::redis::value::{Fields, Full, Stream, StreamId, Trim};
+use crate::redis::{State, Version};
 pub(super) use claims::{xautoclaim, xclaim, xpending};
 pub(super) use groups::{xack, xgroup};
 pub(super) use info::xinfo;
@@ -193,11 +193,12 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn read(arg: &Arg) -> Result<Self, Fail> {
+    fn read(arg: &Arg, version: Version) -> Result<Self, Fail> {
         if **arg == *b"*" {
             return Ok(Self::Next);
         }
         match arg.strip_suffix(b"-*") {
+            Some(_) if !version.numbers_within_a_time() => Err(NOT_AN_ID),
             Some(ms) if !ms.contains(&b'-') => Ok(Self::NextOf(part(ms).ok_or(NOT_AN_ID)?)),
             _ => strict_id(arg, 0).map(Self::Exactly),
         }
@@ -221,8 +222,11 @@ impl Wanted {
 
 pub(super) fn xadd(state: &mut State, args: &[Arg]) -> Out {
     let options = options(&args[2..], true)?;
+    let version = state.version;
     let rest = &args[2 + options.read..];
-    let wanted = rest.first().map_or(Ok(Wanted::Next), Wanted::read)?;
+    let wanted = rest
+        .first()
+        .map_or(Ok(Wanted::Next), |id| Wanted::read(id, version))?;
     options.check(true)?;
     let Some((_, fields)) = rest
         .split_first()
@@ -344,6 +348,16 @@ pub(super) fn xrevrange(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn xsetid(state: &mut State, args: &[Arg]) -> Out {
+    if !state.version.counts_entries() {
+        if args.len() > 3 {
+            return Err(Fail::arity("xsetid"));
+        }
+        // Looked for first there.
+        state
+            .db
+            .read::<Stream>(&args[1])?
+            .ok_or(Fail::NO_SUCH_KEY)?;
+    }
     let id = strict_id(&args[2], 0)?;
     let (mut added, mut deleted) = (None, StreamId::MIN);
     for option in args[3..].chunks(2) {

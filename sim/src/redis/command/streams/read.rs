@@ -97,7 +97,8 @@ fn request<'a, 'b>(
 
 /// Where reading starts in each stream.
 fn starts(state: &mut State, request: &Request) -> Result<Vec<From>, Fail> {
-    let last = state.version.reads_last();
+    let version = state.version;
+    let last = version.reads_last();
     let mut found = Vec::with_capacity(request.ids.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
         let stream = state.db.read::<Stream>(key)?;
@@ -128,6 +129,16 @@ fn starts(state: &mut State, request: &Request) -> Result<Vec<From>, Fail> {
                     "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
                 ));
             }
+            // Valkey looks at the last id ever given, deleted or not.
+            b"+" if version.is_valkey() && last => match stream {
+                Some(stream) if version.last_needs_an_id() && stream.last == StreamId::MIN => {
+                    return Err(Fail::fixed("ERR the stream last element ID is 0-0"));
+                }
+                stream => {
+                    let newest = stream.map_or(StreamId::MIN, |stream| stream.last);
+                    From::After(newest.previous().unwrap_or(newest))
+                }
+            },
             b"+" if last => {
                 let newest = stream.and_then(|stream| stream.entries.keys().next_back());
                 let before = newest.and_then(|id| id.previous());
