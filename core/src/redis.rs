@@ -7,11 +7,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 pub use crate::bytes::Bytes;
 
 /// One command: its name and arguments, `["EVALSHA", "…", "3", …]`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Command {
     /// Name first, then arguments; never empty.
@@ -55,6 +56,15 @@ impl Command {
     #[must_use]
     pub fn name(&self) -> &[u8] {
         &self.args[0]
+    }
+}
+
+impl Hash for Command {
+    /// Every command of every run is hashed, so the length of each argument is
+    /// left to the hasher: one that does not count it takes `a bc` for `ab c`.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.args.len());
+        self.args.iter().for_each(|arg| state.write(arg));
     }
 }
 

@@ -47,6 +47,10 @@ since! {
     /// Streams tell how many entries they ever had and what was deleted of them,
     /// groups how many they have read; `XSETID` and `XGROUP` can be told so.
     counts_entries V7_0;
+    /// Who claims entries finds that some were deleted, and drops them.
+    drops_deleted V7_0;
+    /// The compact encoding of sorted sets loses the sign of zero.
+    drops_sign_of_zero V7_0;
     /// `XADD` takes `1-*` for the next id of a time.
     numbers_within_a_time V7_0;
     /// A negative count is an error to `ZPOPMIN` and `ZPOPMAX`, and no count at all

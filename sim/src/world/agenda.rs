@@ -7,7 +7,7 @@
 //! one copy of flat memory. Changing a time is O(log n), finding the ties
 //! O(ties · log n). In adversarial running, where time stands still and
 //! everything that is due is asked for again and again, who is due is kept as a
-//! set.
+//! list.
 
 use std::borrow::Cow;
 
@@ -16,53 +16,42 @@ use smallvec::SmallVec;
 /// Sources that are due together: one, as a rule.
 pub(super) type Ties = SmallVec<[usize; 4]>;
 
-/// A set of sources, in order: a bit for each.
+/// A set of sources: a list in order, and short, so that to look at all of it is
+/// the fastest search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sources(SmallVec<[u64; 4]>);
+pub(super) struct Sources(SmallVec<[u32; 24]>);
 
 impl Sources {
     fn set(&mut self, source: usize, member: bool) {
-        let (word, bit) = (source / 64, 1 << (source % 64));
-        if let Some(word) = self.0.get_mut(word) {
-            *word = if member { *word | bit } else { *word & !bit };
-        } else if member {
-            self.0.resize(word, 0);
-            self.0.push(bit);
+        let source = source as u32;
+        let at = self.0.iter().filter(|other| **other < source).count();
+        match (self.0.get(at) == Some(&source), member) {
+            (false, true) => self.0.insert(at, source),
+            (true, false) => {
+                self.0.remove(at);
+            }
+            (true, true) | (false, false) => {}
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        self.0.len()
     }
 
     /// The one that so many others come before.
-    pub(super) fn nth(&self, mut before: usize) -> Option<usize> {
-        for (at, word) in self.0.iter().enumerate() {
-            let here = word.count_ones() as usize;
-            if before >= here {
-                before -= here;
-                continue;
-            }
-            let rest = (0..before).fold(*word, |word, _| word & (word - 1));
-            return Some(64 * at + rest.trailing_zeros() as usize);
-        }
-        None
+    pub(super) fn nth(&self, before: usize) -> Option<usize> {
+        self.0.get(before).map(|source| *source as usize)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let bits = core::iter::successors(Some(*word), |word| Some(word & (word - 1)));
-            let bits = bits.take_while(|word| *word != 0);
-            bits.map(move |word| 64 * at + word.trailing_zeros() as usize)
-        })
+        self.0.iter().map(|source| *source as usize)
     }
 }
 
 impl FromIterator<usize> for Sources {
+    /// From sources in order.
     fn from_iter<I: IntoIterator<Item = usize>>(all: I) -> Self {
-        let mut sources = Self::default();
-        all.into_iter().for_each(|source| sources.set(source, true));
-        sources
+        Self(all.into_iter().map(|source| source as u32).collect())
     }
 }
 

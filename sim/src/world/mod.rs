@@ -49,7 +49,6 @@ mod split;
 mod tests;
 mod trouble;
 
-use core::cell::OnceCell;
 use core::hash::{Hash, Hasher};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -130,7 +129,7 @@ pub struct World<P, S = Server> {
 struct Host<P> {
     program: P,
     clock: Clock,
-    actors: SmallVec<[Actor; 2]>,
+    actors: SmallVec<[Actor; 1]>,
     /// Down until then, after a crash.
     crashed: Option<u64>,
     /// Standing still until then.
@@ -205,31 +204,20 @@ impl Open<'_> {
     }
 }
 
-/// What a chooser may ask about them. A list is made of them only if it does.
-struct Enabled<'a, P, S> {
-    world: &'a World<P, S>,
-    open: &'a Open<'a>,
-    list: OnceCell<Vec<usize>>,
-}
-
-impl<P: Program, S: Store> Enabled<'_, P, S> {
-    fn source(&self, at: usize) -> Source {
-        let list = self.list.get_or_init(|| self.open.iter().collect());
-        self.world.source(list[at])
-    }
-}
+/// What a chooser may ask about them.
+struct Enabled<'a, P, S>(&'a World<P, S>, &'a Open<'a>);
 
 impl<P: Program, S: Store> Events for Enabled<'_, P, S> {
     fn count(&self) -> usize {
-        self.open.len()
+        self.1.len()
     }
 
     fn label(&self, at: usize) -> Label {
-        self.world.label(self.source(at))
+        self.0.label(self.0.source(self.1.get(at)))
     }
 
     fn touch(&self, at: usize) -> Touch {
-        self.world.touch(self.source(at))
+        self.0.touch(self.0.source(self.1.get(at)))
     }
 }
 
@@ -399,6 +387,15 @@ impl<P: Program, S: Store> World<P, S> {
         self.healed
     }
 
+    /// Whether what is under way arrives before time passes: once faults are over
+    /// nobody is starved any more, or no gate could promise anything (the global
+    /// stabilization time of Dwork, Lynch, Stockmeyer: *Consensus in the presence
+    /// of partial synchrony*, JACM 35, 1988). A world without faults has no such
+    /// time.
+    fn is_synchronous(&self) -> bool {
+        self.healed && self.faults.any()
+    }
+
     /// What may go wrong.
     #[must_use]
     pub const fn faults(&self) -> &Faults {
@@ -438,8 +435,10 @@ impl<P: Program, S: Store> World<P, S> {
         let links = self.index(Source::Up(0));
         let first = due.nth(0);
         let timeless = match self.mode {
-            Mode::Untimed => first.is_none(),
-            Mode::Adversarial | Mode::Timed(_) => first.is_none_or(|s| s >= links),
+            Mode::Adversarial | Mode::Timed(_) if !self.is_synchronous() => {
+                first.is_none_or(|s| s >= links)
+            }
+            Mode::Adversarial | Mode::Timed(_) | Mode::Untimed => first.is_none(),
         };
         let others = match timeless {
             true => self.agenda.next_after(self.now),
@@ -464,10 +463,7 @@ impl<P: Program, S: Store> World<P, S> {
             0 => return None,
             1 if timed => 0,
             // Asked also when there is one: the answers are the schedule.
-            _ => {
-                let (world, open, list) = (&*self, &open, OnceCell::new());
-                chooser.pick_event(&Enabled { world, open, list })
-            }
+            _ => chooser.pick_event(&Enabled(self, &open)),
         };
         Some(self.source(open.get(at)))
     }

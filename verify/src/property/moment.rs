@@ -48,6 +48,9 @@ pub struct GateMoment {
     /// The greatest capacity that was set and that the store has lost: who was
     /// granted a slot under it may believe in it still.
     pub capacity_lost: u32,
+    /// Who was held whenever the store lost something: by their fencing numbers,
+    /// one list for each time.
+    pub held_lost: Vec<Vec<Fence>>,
     // Most properties ask.
     granted: OnceCell<Vec<usize>>,
     ended: OnceCell<Vec<usize>>,
@@ -71,6 +74,7 @@ impl GateMoment {
             after,
             operation,
             capacity_lost: 0,
+            held_lost: Vec::new(),
             granted: OnceCell::new(),
             ended: OnceCell::new(),
             joined: OnceCell::new(),
@@ -311,10 +315,12 @@ impl<'a> Moment<'a> {
             let mut held = gate.after.held.iter();
             b.may_be_lost || held.any(|p| p.fence == b.fence)
         };
+        let known = |held: &[Fence], b: &Believer<'_>| b.fence > 0 && held.contains(&b.fence);
+        let at_once = |held: &Vec<Fence>| believers.iter().all(|b| known(held, b));
         let shrunk = || {
-            gate.gate.is_atomic()
-                && gate.after.held.len() >= believers.len()
-                && believers.iter().all(held)
+            let held = gate.after.held.len() >= believers.len() && believers.iter().all(held);
+            // Together until the store forgot them.
+            gate.gate.is_atomic() && (held || gate.held_lost.iter().any(at_once))
         };
         (believers.len() > slots as usize && !shrunk()).then_some(believers)
     }

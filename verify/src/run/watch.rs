@@ -305,6 +305,8 @@ fn observe(gates: &mut [GateMoment], world: &World<Process, Server>) {
                 }
                 Happening::ServerStopped { .. } | Happening::ServerSplit { .. } => {
                     let capacity = gate.after.capacity;
+                    let held = gate.after.held.iter().map(|place| place.fence);
+                    gate.held_lost.push(held.collect());
                     gate.after = gate.gate.observe(&gate.gate.untouched(), keys, now_us);
                     gate.capacity_lost = gate.capacity_lost.max(capacity);
                     gate.before = gate.after.clone();

@@ -34,7 +34,7 @@ pub struct Seat {
 /// host: what never changes is shared, what few have is apart.
 #[derive(Clone, Debug)]
 pub struct Process {
-    seats: SmallVec<[Seat; 1]>,
+    seats: Vec<Seat>,
     gates: Rc<Gates>,
     local: Option<Box<Semaphore>>,
     operator: Option<Box<Operator>>,

@@ -221,6 +221,14 @@ impl User {
 
     /// Hears from one of its clients; may ask something in return.
     pub fn told(&mut self, now: LocalTime, level: Level, event: &Event) -> Option<(Level, Ask)> {
+        let joining = match level {
+            Level::Sessions => self.stage == Stage::Joining,
+            Level::Queries => self.query == QueryStage::Joining,
+        };
+        // The end of an earlier visit or query: no answer to having asked to join.
+        if joining && matches!(event, Event::Released | Event::Cancelled) {
+            return None;
+        }
         self.count(level, event);
         match level {
             Level::Sessions => self.told_session(now, event),
@@ -233,8 +241,6 @@ impl User {
 
     fn told_session(&mut self, now: LocalTime, event: &Event) -> Option<(Level, Ask)> {
         match event {
-            // Of an earlier visit: no answer to having asked to join.
-            Event::Released if self.stage == Stage::Joining => {}
             Event::Granted { .. } if self.stage == Stage::Joining => {
                 self.stage = Stage::Inside;
                 self.leave = plus(now, self.plan.stay_ns).max(self.plan.hold_until);
@@ -273,8 +279,6 @@ impl User {
 
     fn told_query(&mut self, now: LocalTime, event: &Event) {
         match event {
-            // Of an earlier query, which had expired.
-            Event::Released if self.query == QueryStage::Joining => {}
             Event::Granted { fence, .. } if self.query == QueryStage::Joining => {
                 self.query = QueryStage::Working(*fence);
                 self.at = Some(plus(now, self.plan.work_ns));

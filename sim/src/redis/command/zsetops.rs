@@ -203,11 +203,11 @@ fn combine(query: &Query, how: Algebra) -> Vec<(Bytes, f64)> {
     }
 }
 
-/// In order. What is kept has no negative zero: the compact encoding loses it.
-fn zset_of(items: Vec<(Bytes, f64)>, kept: bool) -> ZSet {
+/// In order; if so, zeros without their sign.
+fn zset_of(items: Vec<(Bytes, f64)>, unsigned: bool) -> ZSet {
     let mut zset = ZSet::default();
     for (member, score) in items {
-        zset.insert(&member, if kept { score + 0.0 } else { score });
+        zset.insert(&member, if unsigned { score + 0.0 } else { score });
     }
     zset
 }
@@ -221,7 +221,7 @@ fn read(state: &mut State, args: &[Arg], how: Algebra, name: &str) -> Out {
 
 fn store(state: &mut State, args: &[Arg], how: Algebra, name: &str) -> Out {
     let query = query(state, &args[2..], how, Form::Store, name)?;
-    let zset = zset_of(combine(&query, how), true);
+    let zset = zset_of(combine(&query, how), state.version.drops_sign_of_zero());
     put_zset(state, &args[1], zset)
 }
 

@@ -196,8 +196,9 @@ fn give(
         consumer.active_ms = Some(now_ms);
     }
     match stream.entries.get(&id) {
-        Some(fields) if !only_ids => entry_reply(id, fields),
-        _ => id_reply(id),
+        _ if only_ids => id_reply(id),
+        Some(fields) => entry_reply(id, fields),
+        None => Reply::Nil,
     }
 }
 
@@ -221,14 +222,15 @@ pub(in crate::redis::command) fn xclaim(state: &mut State, args: &[Arg]) -> Out 
     }
     let mut out = Vec::new();
     for id in claim.ids {
-        if !stream.entries.contains_key(&id) {
+        let deleted = !stream.entries.contains_key(&id);
+        if deleted && version.drops_deleted() {
             group.release(id);
             continue;
         }
         let count = match group.pending.get(&id) {
             Some(old) if idle_ms > 0 && now_ms - old.delivered_ms < idle_ms => continue,
             Some(old) => old.count,
-            None if claim.force => 1,
+            None if claim.force && !deleted => 1,
             None => continue,
         };
         group.see(&name, now_ms);
@@ -286,7 +288,7 @@ pub(in crate::redis::command) fn xautoclaim(state: &mut State, args: &[Arg]) -> 
         };
         let (id, old) = (*id, old.clone());
         next = id.next();
-        if !stream.entries.contains_key(&id) {
+        if version.drops_deleted() && !stream.entries.contains_key(&id) {
             group.release(id);
             gone.push(id_reply(id));
             continue;
@@ -306,9 +308,9 @@ pub(in crate::redis::command) fn xautoclaim(state: &mut State, args: &[Arg]) -> 
     let cursor = cursor.map_or(StreamId::MIN, |(id, _)| *id);
     stream.groups.insert(group_name, group);
     state.db.kept_book(&args[1]);
-    Ok(Reply::Array(vec![
-        id_reply(cursor),
-        Reply::Array(out),
-        Reply::Array(gone),
-    ]))
+    let mut reply = vec![id_reply(cursor), Reply::Array(out)];
+    if version.drops_deleted() {
+        reply.push(Reply::Array(gone));
+    }
+    Ok(Reply::Array(reply))
 }
