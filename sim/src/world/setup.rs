@@ -135,8 +135,8 @@ pub enum Mode {
     /// of any connection, any timer that is due, or, once none is, the earliest
     /// timer that is not, which is how time moves. So the network may be
     /// arbitrarily slow, while processes are prompt unless a fault pauses them.
-    /// Once faults are over, time passes only when nothing else is left: what is
-    /// to happen in the end can be asked only of a network that delivers.
+    /// Once faults are over, nothing is held up for more than five seconds: what
+    /// is to happen in the end can be asked only of a network that delivers.
     /// Finds races; says nothing about latency.
     Adversarial,
     /// The same, but time stands still for as long as anything else can happen:

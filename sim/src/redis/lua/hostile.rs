@@ -126,7 +126,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 /// What is done with two values.
-const USES: [&str; 26] = [
+const USES: [&str; 27] = [
     "return A",
     "redis.setresp(3) return {A, B}",
     "return {map = A, B}",
@@ -151,6 +151,7 @@ const USES: [&str; 26] = [
     "return {struct.unpack(A, B)}",
     "return bit.tohex(A, B)",
     "return string.format(A, B)",
+    "return {unpack({1, 2, 3}, A, B)}",
     "local t = {A} t[2] = t return t",
     "local t = {A} t.x = t return {pcall(cjson.encode, t), pcall(cmsgpack.pack, t)}",
 ];
@@ -205,6 +206,30 @@ fn run(version: Version, script: &[u8]) -> Reply {
 
 fn versions() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
+}
+
+/// Lua's own ends the process here.
+#[test]
+fn unpack_counts_without_overflow() {
+    let cases = [
+        ("-2, 2147483647", Err(())),
+        ("0, 2147483647", Err(())),
+        ("-2147483648, -2", Err(())),
+        ("-2147483648, 2147483647", Err(())),
+        ("1, 8000", Err(())),
+        ("2147483647, 2147483647", Ok("[]")),
+        ("-1, -2", Ok("[]")),
+        ("2", Ok("[:2, :3]")),
+        ("3, 9", Ok("[:3]")),
+    ];
+    for (range, expected) in cases {
+        let script = format!("return {{unpack({{1, 2, 3}}, {range})}}");
+        let reply = format!("{:?}", run(Version::V7_2, script.as_bytes()));
+        match expected {
+            Ok(text) => assert_eq!(reply, text, "{script}"),
+            Err(()) => assert!(reply.contains("too many results to unpack"), "{reply}"),
+        }
+    }
 }
 
 proptest! {

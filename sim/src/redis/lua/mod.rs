@@ -282,6 +282,7 @@ impl Inner {
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let interpreter = Interpreter::new(lua, Running::default())?;
         let lua = &interpreter.lua;
+        lua.globals().raw_set("unpack", raw::unpack(lua)?)?;
         let random = Random::new();
         let json = SharedJsonSettings::new(Cell::new(JsonSettings::DEFAULT));
         let native = call::native(&interpreter, &random, &json)?;

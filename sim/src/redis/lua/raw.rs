@@ -249,6 +249,37 @@ unsafe extern "C-unwind" fn guarded(l: *mut lua_State) -> c_int {
     }
 }
 
+/// `unpack` as Redis has it. That of Lua 5.1 counts what it is to return in an
+/// `int`, which overflows: such a script ends the process (CVE-2025-46817).
+pub(super) fn unpack(lua: &Lua) -> mlua::Result<Function> {
+    // SAFETY: one push.
+    unsafe { lua.exec_raw((), |l| ffi::lua_pushcfunction(l, unpacked)) }
+}
+
+unsafe extern "C-unwind" fn unpacked(l: *mut lua_State) -> c_int {
+    // SAFETY: reads its arguments as C functions do, and owns nothing; what it
+    // pushes has room.
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+        let first = ffi::luaL_optinteger(l, 2, 1) as c_int;
+        let last = match ffi::lua_type(l, 3) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => ffi::lua_objlen(l, 1) as c_int,
+            _ => ffi::luaL_checkinteger(l, 3) as c_int,
+        };
+        if first > last {
+            return 0;
+        }
+        let count = c_int::try_from(i64::from(last) - i64::from(first) + 1);
+        match count {
+            Ok(count) if count < c_int::MAX && ffi::lua_checkstack(l, count) != 0 => {
+                (first..=last).for_each(|at| ffi::lua_rawgeti_(l, 1, at));
+                count
+            }
+            _ => ffi::luaL_error(l, c"too many results to unpack".as_ptr()),
+        }
+    }
+}
+
 unsafe extern "C-unwind" fn nothing(_: *mut lua_State) -> c_int {
     0
 }
