@@ -290,15 +290,23 @@ pub(super) fn zscan(state: &mut State, args: &[Arg]) -> Out {
     Ok(page(out))
 }
 
-/// Redis's glob: `*`, `?`, `[a-z]`, `[^…]`, and `\` to quote.
+/// Redis's glob: `*`, `?`, `[a-z]`, `[^…]`, and `\` to quote. More than a thousand
+/// stars match nothing, since Redis bounds its recursion (CVE-2024-31228).
 pub(in crate::redis) fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    const STARS: usize = 1_000;
     // The usual two-pointer match: on failure, let the last star eat one more.
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
+    let mut stars = 0;
     loop {
         if pattern.get(p) == Some(&b'*') {
             p += 1;
             star = Some((p, t));
+            // Stars side by side are one, and the last needs no search.
+            stars += usize::from(pattern.get(p).is_some_and(|next| *next != b'*'));
+            if stars > STARS {
+                return false;
+            }
             continue;
         }
         if t == text.len() && p == pattern.len() {
@@ -374,6 +382,10 @@ mod tests {
                 expected,
                 "{pattern} {text}"
             );
+        }
+        for (stars, expected) in [(1_000, true), (1_001, false)] {
+            assert_eq!(glob(&b"*?".repeat(stars), &[b'a'; 5_000]), expected);
+            assert!(glob(&[b'*'].repeat(2 * stars), b"a"), "one star");
         }
     }
 }
