@@ -31,17 +31,6 @@ impl Item {
     }
 }
 
-/// How many of these come before (score, member). Almost always the scores alone
-/// tell, which needs no branch that a processor could guess wrong.
-fn before<T>(all: &[T], item: impl Fn(&T) -> &Item, score: f64, member: &[u8]) -> usize {
-    let at = all.partition_point(|one| item(one).score < score);
-    let less = |one: &T| item(one).score == score && *item(one).member < *member;
-    match all.get(at) {
-        Some(first) if less(first) => at + all[at..].partition_point(less),
-        _ => at,
-    }
-}
-
 #[derive(Clone, Debug)]
 enum Node {
     Leaf(Vec<Item>),
@@ -160,7 +149,9 @@ impl Node {
     fn insert(&mut self, item: Item) -> Option<Node> {
         match self {
             Node::Leaf(items) => {
-                let at = before(items, |other| other, item.score, &item.member);
+                let at = items.partition_point(|other| {
+                    other.order(item.score, &item.member) == Ordering::Less
+                });
                 // A queue grows at its end: leave full leaves behind, not halves.
                 if items.len() == CAP && at == CAP {
                     return Some(Node::Leaf(vec![item]));
@@ -169,8 +160,9 @@ impl Node {
                 (items.len() > CAP).then(|| Node::Leaf(items.split_off(CAP / 2)))
             }
             Node::Inner(children) => {
-                let at = before(children, |c| &c.last, item.score, &item.member);
-                let at = at.min(children.len() - 1);
+                let at = children
+                    .partition_point(|c| c.last.order(item.score, &item.member) == Ordering::Less)
+                    .min(children.len() - 1);
                 let child = &mut children[at];
                 if child.last.order(item.score, &item.member) == Ordering::Less {
                     child.last = item.clone();
@@ -198,12 +190,13 @@ impl Node {
     fn remove(&mut self, score: f64, member: &[u8]) -> Option<Bytes> {
         match self {
             Node::Leaf(items) => {
-                let at = before(items, |item| item, score, member);
+                let at = items.partition_point(|item| item.order(score, member) == Ordering::Less);
                 let found = items.get(at).is_some_and(|item| *item.member == *member);
                 found.then(|| items.remove(at).member)
             }
             Node::Inner(children) => {
-                let at = before(children, |c| &c.last, score, member);
+                let at =
+                    children.partition_point(|c| c.last.order(score, member) == Ordering::Less);
                 let child = children.get_mut(at)?;
                 let removed = Rc::make_mut(&mut child.node).remove(score, member)?;
                 child.count -= 1;
