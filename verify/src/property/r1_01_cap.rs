@@ -8,6 +8,7 @@
 //! what is held (R1.11), so it is a *rise* above the capacity that breaks it.
 
 use sluice_core::slots::Fence;
+use sluice_sim::world::Happening;
 
 use super::moment::name;
 use super::{Broken, Code, Meaning, Moment, Property};
@@ -163,6 +164,10 @@ impl Property for Belief {
 pub(super) struct Effects {
     resources: [Resource; 2],
     premises: u64,
+    clock_went_back: bool,
+    /// The store has lost its numbers after its clock went back: it may come by
+    /// the same ones again, unless it is guarded, which R1.7 sees to.
+    numbers_recur: bool,
 }
 
 #[derive(Default)]
@@ -186,6 +191,12 @@ impl Property for Effects {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
+        for happening in moment.happenings {
+            if let Happening::ServerClockStepped { by_us } = happening {
+                self.clock_went_back |= *by_us < 0;
+            }
+        }
+        self.numbers_recur |= self.clock_went_back && moment.loses_data();
         if !moment.begins() {
             return Ok(());
         }
@@ -202,7 +213,7 @@ impl Property for Effects {
                 }
                 self.premises += 1;
                 let twin = resource.open.iter().find(|o| fence > 0 && o.1 == fence);
-                if let Some((other, _)) = twin {
+                if let Some((other, _)) = twin.filter(|_| !self.numbers_recur) {
                     let words =
                         format!("u{user} and u{other} both act under fencing number {fence}");
                     return Err(Broken::at(gate.level, words));
