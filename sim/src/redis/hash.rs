@@ -7,20 +7,10 @@ use crate::digest::Digest;
 /// The digest of one association. Collections add these up (wrapping), so that
 /// their digest depends on what they hold and not on how it got there.
 pub(super) fn pair(key: &[u8], value: &[u8]) -> u64 {
-    with(self::key(key), value)
-}
-
-/// The first half of a pair, for those who need it with several values.
-pub(super) fn key(key: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.write(key);
-    digest
-}
-
-/// The second half.
-pub(super) fn with(mut key: Digest, value: &[u8]) -> u64 {
-    key.write(value);
-    key.finish()
+    digest.write(value);
+    digest.finish()
 }
 
 #[cfg(test)]

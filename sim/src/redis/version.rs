@@ -45,7 +45,7 @@ since! {
     /// Scripts may say on their first line how they are to be run.
     shebangs V7_0;
     /// Streams tell how many entries they ever had and what was deleted of them,
-    /// groups how many they have read; `XSETID` and `XGROUP` can be told so.
+    /// groups how many they have read; `XSETID` can be told so.
     counts_entries V7_0;
     /// Who claims entries finds that some were deleted, and drops them.
     drops_deleted V7_0;
@@ -242,6 +242,8 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::Server;
+    use crate::redis::tests::Bench;
 
     #[test]
     fn the_nearest_is_found() {
@@ -257,6 +259,62 @@ mod tests {
         assert_eq!(Version::nearest("valkey 7.2.7"), Version::V7_2);
         assert_eq!(Version::nearest("8.6.1"), Version::V8_2);
         assert_eq!(Version::nearest("nonsense"), Version::V7_2);
+    }
+
+    /// As servers of these versions have answered.
+    #[test]
+    fn each_answers_in_its_own_way() {
+        let cases = [
+            (Version::V6_2, "ZPOPMAX z -1", "[]"),
+            (
+                Version::V7_0,
+                "ZPOPMAX z -1",
+                "-ERR value is out of range, must be positive",
+            ),
+            (Version::V6_2, "XSETID none x", "-ERR no such key"),
+            (
+                Version::V7_0,
+                "XSETID none x",
+                "-ERR Invalid stream ID specified as stream command argument",
+            ),
+            (
+                Version::V6_2,
+                "DECRBY n -9223372036854775808",
+                ":-9223372036854775808",
+            ),
+            (
+                Version::V7_0,
+                "DECRBY n -9223372036854775808",
+                "-ERR decrement would overflow",
+            ),
+            (
+                Version::V6_2,
+                "SETEX k 0 v",
+                "-ERR invalid expire time in setex",
+            ),
+            (Version::V6_2, "XAUTOCLAIM s g c 0 0", r#"["0-0", []]"#),
+            (Version::V7_0, "XAUTOCLAIM s g c 0 0", r#"["0-0", [], []]"#),
+            (Version::V8_2, "XREAD STREAMS s +", "nil"),
+            (
+                Version::Valkey8,
+                "XREAD STREAMS s +",
+                "-ERR the stream last element ID is 0-0",
+            ),
+            (Version::Valkey9, "XREAD STREAMS s +", "nil"),
+            (Version::Valkey8, "GETEX none EX x", "nil"),
+            (
+                Version::Valkey9,
+                "GETEX none EX x",
+                "-ERR value is not an integer or out of range",
+            ),
+        ];
+        for (version, command, expected) in cases {
+            let mut bench = Bench::new();
+            bench.server = Server::with_version(version);
+            bench.run("ZADD z 1 a");
+            bench.run("XGROUP CREATE s g 0 MKSTREAM");
+            assert_eq!(bench.run(command), expected, "{version:?}: {command}");
+        }
     }
 
     #[test]

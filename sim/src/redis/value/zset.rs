@@ -90,11 +90,10 @@ impl ZSet {
         {
             *kept = score;
             let member = self.order.remove(before, member);
-            let named = hash::key(&member);
             self.digest = self
                 .digest
-                .wrapping_sub(hash::with(named, &bits(before)))
-                .wrapping_add(hash::with(named, &bits(score)));
+                .wrapping_sub(mix(&member, before))
+                .wrapping_add(mix(&member, score));
             self.order.insert(score, member);
         }
         Some(before)
@@ -115,9 +114,5 @@ impl ZSet {
 }
 
 fn mix(member: &[u8], score: f64) -> u64 {
-    hash::pair(member, &bits(score))
-}
-
-fn bits(score: f64) -> [u8; 8] {
-    (score + 0.0).to_bits().to_le_bytes()
+    hash::pair(member, &(score + 0.0).to_bits().to_le_bytes())
 }
