@@ -24,19 +24,18 @@ const SHORT: usize = 22;
 
 #[derive(Clone)]
 enum Kept {
+    /// So many, and zeros after them.
     Here(u8, [u8; SHORT]),
     Shared(Arc<[u8]>),
 }
 
 impl Bytes {
+    #[inline]
     fn new(bytes: &[u8]) -> Self {
-        let mut here = [0; SHORT];
-        Self(match here.get_mut(..bytes.len()) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                Kept::Here(bytes.len() as u8, here)
-            }
-            None => Kept::Shared(Arc::from(bytes)),
+        Self(if bytes.len() <= SHORT {
+            Kept::Here(bytes.len() as u8, short(bytes))
+        } else {
+            Kept::Shared(Arc::from(bytes))
         })
     }
 
@@ -47,6 +46,35 @@ impl Bytes {
             Kept::Shared(bytes) => Arc::make_mut(bytes),
         }
     }
+}
+
+/// A few bytes, followed by zeros. Copies that overlap have lengths known to the
+/// compiler, and cost less than one of unknown length.
+#[inline]
+fn short(bytes: &[u8]) -> [u8; SHORT] {
+    #[inline]
+    fn ends<const N: usize>(bytes: &[u8], here: &mut [u8; SHORT]) -> bool {
+        let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
+            return false;
+        };
+        here[..N].copy_from_slice(first);
+        here[bytes.len() - N..bytes.len()].copy_from_slice(last);
+        true
+    }
+    let mut here = [0; SHORT];
+    let _ = ends::<16>(bytes, &mut here)
+        || ends::<8>(bytes, &mut here)
+        || ends::<4>(bytes, &mut here)
+        || ends::<2>(bytes, &mut here)
+        || ends::<1>(bytes, &mut here);
+    here
+}
+
+/// The eight of them from `at`, ordered as they are.
+#[inline]
+fn word(here: &[u8; SHORT], at: usize) -> u64 {
+    let word = here[at..].first_chunk().expect("the last begins at 14");
+    u64::from_be_bytes(*word)
 }
 
 impl Default for Bytes {
@@ -106,8 +134,14 @@ impl FromIterator<u8> for Bytes {
 }
 
 impl PartialEq for Bytes {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        **self == **other
+        match (&self.0, &other.0) {
+            (Kept::Here(len, here), Kept::Here(other_len, there)) => {
+                len == other_len && here == there
+            }
+            (Kept::Here(..) | Kept::Shared(_), _) => **self == **other,
+        }
     }
 }
 
@@ -120,8 +154,16 @@ impl PartialOrd for Bytes {
 }
 
 impl Ord for Bytes {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        (**self).cmp(&**other)
+        match (&self.0, &other.0) {
+            (Kept::Here(len, here), Kept::Here(other_len, there)) => {
+                let at = |at| word(here, at).cmp(&word(there, at));
+                let ends = || at(SHORT - 8).then(len.cmp(other_len));
+                at(0).then_with(|| at(8)).then_with(ends)
+            }
+            (Kept::Here(..) | Kept::Shared(_), _) => (**self).cmp(&**other),
+        }
     }
 }
 
@@ -155,6 +197,25 @@ impl<'de> serde::Deserialize<'de> for Bytes {
 mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// As slices are, whether short or long, and with zeros at the end.
+        #[test]
+        fn compare_as_slices(
+            a in prop::collection::vec(0u8..3, 0..30),
+            b in prop::collection::vec(0u8..3, 0..30),
+            common in prop::collection::vec(any::<u8>(), 0..24),
+        ) {
+            let (a, b) = ([&common[..], &a].concat(), [&common[..], &b].concat());
+            let (x, y) = (Bytes::from(&a), Bytes::from(&b));
+            prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            prop_assert_eq!(x == y, a == b);
+            let mut z = x.clone();
+            z.make_mut().fill(9);
+            prop_assert_eq!(z.cmp(&y), vec![9; a.len()].cmp(&b));
+        }
+    }
 
     #[test]
     fn are_three_words() {

@@ -8,5 +8,8 @@ pub type InOrder<T> = SmallVec<[T; 1]>;
 
 /// Takes the first. O(items).
 pub fn pop_first<T>(list: &mut InOrder<T>) -> Option<T> {
-    (!list.is_empty()).then(|| list.remove(0))
+    match list.len() {
+        0 | 1 => list.pop(), // the rule: nothing to move
+        _ => Some(list.remove(0)),
+    }
 }

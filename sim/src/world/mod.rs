@@ -431,7 +431,7 @@ impl<P: Program, S: Store> World<P, S> {
     fn may_be_next(&self) -> Open<'_> {
         let due = self.agenda.due(self.now);
         let links = self.index(Source::Up(0));
-        let first = due.nth(0);
+        let first = due.first();
         let timeless = match self.mode {
             Mode::Untimed => first.is_none(),
             Mode::Adversarial | Mode::Timed(_) => first.is_none_or(|s| s >= links),

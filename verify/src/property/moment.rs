@@ -192,9 +192,17 @@ pub struct Bounds {
     /// Of attempts up to this one the store may know nothing any more; the gate
     /// survives that.
     lost: BTreeMap<(Level, u16), Nonce>,
+    clock_went_back: bool,
 }
 
 impl Bounds {
+    /// Whether the server's clock has ever gone back: it may come by the same
+    /// time again.
+    #[must_use]
+    pub const fn clock_went_back(&self) -> bool {
+        self.clock_went_back
+    }
+
     /// Whether an attempt is within bounds.
     #[must_use]
     pub fn keeps(&self, level: Level, user: u16, nonce: Nonce) -> bool {
@@ -213,7 +221,8 @@ impl Bounds {
         for happening in happenings {
             match happening {
                 Happening::ClockStepped { host, .. } => self.leave(world, *host, None),
-                Happening::ServerClockStepped { .. } => {
+                Happening::ServerClockStepped { by_us } => {
+                    self.clock_went_back |= *by_us < 0;
                     (0..world.hosts() as u16).for_each(|host| self.leave(world, host, None));
                 }
                 Happening::ServerStopped { kind, lost, .. } if lost_data(*kind, *lost) => {

@@ -8,7 +8,6 @@
 //! what is held (R1.11), so it is a *rise* above the capacity that breaks it.
 
 use sluice_core::slots::Fence;
-use sluice_sim::world::Happening;
 
 use super::moment::name;
 use super::{Broken, Code, Meaning, Moment, Property};
@@ -164,7 +163,6 @@ impl Property for Belief {
 pub(super) struct Effects {
     resources: [Resource; 2],
     premises: u64,
-    clock_went_back: bool,
     /// The store has lost its numbers after its clock went back: it may come by
     /// the same ones again, unless it is guarded, which R1.7 sees to.
     numbers_recur: bool,
@@ -191,12 +189,7 @@ impl Property for Effects {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        for happening in moment.happenings {
-            if let Happening::ServerClockStepped { by_us } = happening {
-                self.clock_went_back |= *by_us < 0;
-            }
-        }
-        self.numbers_recur |= self.clock_went_back && moment.loses_data();
+        self.numbers_recur |= moment.bounds.clock_went_back() && moment.loses_data();
         if !moment.begins() {
             return Ok(());
         }

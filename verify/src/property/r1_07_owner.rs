@@ -3,7 +3,6 @@
 //! fencing numbers only rise.
 
 use sluice_core::slots::Fence;
-use sluice_sim::world::Happening;
 
 use super::moment::name;
 use super::{Broken, Code, GateMoment, Moment, Property};
@@ -14,7 +13,6 @@ use crate::subject::view::Place;
 pub(super) struct OwnerOnly {
     premises: u64,
     greatest: [Fence; 2],
-    clock_went_back: bool,
     /// Since the store may have lost its numbers, after its clock went back: what
     /// the next one is above all the same.
     floor: [Option<Fence>; 2],
@@ -30,15 +28,11 @@ impl Property for OwnerOnly {
     }
 
     fn watch(&mut self, moment: &Moment<'_>) -> Result<(), Broken> {
-        for happening in moment.happenings {
-            if let Happening::ServerClockStepped { by_us } = happening {
-                self.clock_went_back |= *by_us < 0;
-            }
-        }
+        let clock_went_back = moment.bounds.clock_went_back();
         // A gate born again (and one that lost its last numbers) starts from the
         // store's clock: if that went back, the numbers before are no longer
         // below it. Those that it still knows are, and so is the clock.
-        if self.clock_went_back && moment.loses_data() {
+        if clock_went_back && moment.loses_data() {
             self.floor = [Some(Fence::MAX); 2];
         }
         for gate in moment.gates.iter().filter(|g| g.gate.is_atomic()) {
@@ -47,7 +41,7 @@ impl Property for OwnerOnly {
             };
             let greatest = &mut self.greatest[gate.level as usize];
             let floor = &mut self.floor[gate.level as usize];
-            if self.clock_went_back && gate.before.is_empty() && gate.before.ended.is_empty() {
+            if clock_went_back && gate.before.is_empty() && gate.before.ended.is_empty() {
                 *floor = floor.or(Some(Fence::MAX)); // forgotten, perhaps
             }
             if let Some(floor) = floor.as_mut().filter(|_| operation.done) {
@@ -124,7 +118,7 @@ impl Property for OwnerOnly {
 }
 
 /// The number decides: who shows the current one in time is not told that it is
-/// lost, and who shows another one moves no deadline.
+/// lost, and who shows another one is told that it is, and moves no deadline.
 fn answered_by_number(gate: &GateMoment, operation: &Operation, now: u64) -> Result<(), Broken> {
     let Some(held) = gate.before.holder(&operation.id) else {
         return Ok(());
@@ -139,6 +133,18 @@ fn answered_by_number(gate: &GateMoment, operation: &Operation, now: u64) -> Res
             "{} showed its number in time, and a `{}` told it that its slot is lost",
             name(held),
             operation.script
+        );
+        return Err(Broken::at(gate.level, words));
+    }
+    // Told anything else, it would believe that it is in.
+    if !current && operation.answer != "lost" {
+        let words = format!(
+            "a `{}` with number {} was told `{}`, though the number of {} is {}",
+            operation.script,
+            operation.number,
+            operation.answer,
+            name(held),
+            held.fence
         );
         return Err(Broken::at(gate.level, words));
     }

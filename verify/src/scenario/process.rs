@@ -13,7 +13,6 @@ use sluice_core::slots::{Class, Config, Ended, Event as SlotsEvent, Fence, Outco
 use sluice_core::time::{LocalTime, StoreTime};
 use sluice_sim::in_order::{InOrder, pop_first};
 use sluice_sim::world::Program;
-use smallvec::SmallVec;
 
 use super::operator::Operator;
 use super::user::{QueryStage, Stage, User};
@@ -49,7 +48,7 @@ struct Gates {
 }
 
 /// What a user wants next, in order: few things at a time.
-type Asks = SmallVec<[(Level, Ask); 4]>;
+type Asks = InOrder<(Level, Ask)>;
 
 /// A semaphore inside the process (B23).
 #[derive(Clone, Debug)]
@@ -136,13 +135,11 @@ impl Process {
         loop {
             // Hear first: what a client has just told may change what to do.
             self.drain(now, seat, &mut asks);
-            if asks.is_empty() {
-                asks.extend(self.seats[seat].user.act(now, has_queries));
-            }
-            if asks.is_empty() {
-                return;
-            }
-            let (level, ask) = asks.remove(0);
+            let next = match pop_first(&mut asks) {
+                None => self.seats[seat].user.act(now, has_queries),
+                next @ Some(_) => next,
+            };
+            let Some((level, ask)) = next else { return };
             self.ask(now, seat, level, ask);
         }
     }
@@ -162,8 +159,10 @@ impl Process {
             };
             let Some(client) = client else { continue };
             while let Some(output) = client.poll_output() {
-                if let Output::Tell(event) = &output {
-                    asks.extend(user.told(now, level, event));
+                if let Output::Tell(event) = &output
+                    && let Some(ask) = user.told(now, level, event)
+                {
+                    asks.push(ask);
                 }
                 self.outputs.push((actor, output));
             }
