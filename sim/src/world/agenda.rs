@@ -151,14 +151,19 @@ impl Agenda {
     }
 
     /// Sets the time of a source's next event. Makes room for new sources.
+    #[inline]
     pub(super) fn set(&mut self, source: usize, time: u64) {
+        // As a rule it stays what it is.
+        if source >= self.leaves || self.tree[self.leaves + source] != time {
+            self.change(source, time);
+        }
+    }
+
+    fn change(&mut self, source: usize, time: u64) {
         if source >= self.leaves {
             self.grow(source + 1);
         }
         let mut at = self.leaves + source;
-        if self.tree[at] == time {
-            return;
-        }
         self.tree[at] = time;
         self.due.set(source, time <= self.watched);
         while at > 1 && self.timed {
@@ -171,6 +176,7 @@ impl Agenda {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, source: usize) -> u64 {
         self.tree[self.leaves + source]
     }
@@ -191,21 +197,28 @@ impl Agenda {
     }
 
     /// From now on keeps who is due at `now`.
+    #[inline]
     pub(super) fn watch(&mut self, now: u64) {
         if self.watched != now {
-            self.due = self.due(now).into_owned();
+            self.due = self.find_due(now);
             self.watched = now;
         }
     }
 
     /// The sources due at `now`. O(1) if that time is watched, else O(sources).
+    #[inline]
     pub(super) fn due(&self, now: u64) -> Cow<'_, Sources> {
         if now == self.watched {
-            return Cow::Borrowed(&self.due);
+            Cow::Borrowed(&self.due)
+        } else {
+            Cow::Owned(self.find_due(now))
         }
+    }
+
+    fn find_due(&self, now: u64) -> Sources {
         let leaves = self.tree[self.leaves..].iter().enumerate();
         let due = leaves.filter(|(_, t)| **t <= now).map(|(s, _)| s);
-        Cow::Owned(due.collect())
+        due.collect()
     }
 
     /// The sources that are the earliest after `now`, in order. O(sources).
@@ -230,6 +243,7 @@ impl Agenda {
         self.collect(2 * node + 1, time, out);
     }
 
+    #[cold]
     fn grow(&mut self, sources: usize) {
         let old = core::mem::replace(self, Self::new(sources, self.timed));
         self.watched = old.watched;

@@ -302,7 +302,9 @@ impl<P: Program, S: Store> World<P, S> {
     /// will ever happen again.
     pub fn step(&mut self, engine: &S::Engine, chooser: &mut dyn Chooser) -> Option<&[Happening]> {
         self.happenings.clear();
-        self.settle(chooser);
+        if !self.inbox.is_empty() {
+            self.settle(chooser);
+        }
         while self.happenings.is_empty() {
             if matches!(self.mode, Mode::Timed(_)) || !self.maybe_fault(chooser) {
                 let source = self.choose(chooser)?;

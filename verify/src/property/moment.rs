@@ -251,7 +251,7 @@ impl Bounds {
         for seat in world.program(host).seats() {
             let clients = [
                 (Level::Sessions, Some(&seat.session)),
-                (Level::Queries, seat.query.as_ref()),
+                (Level::Queries, seat.query.as_deref()),
             ];
             for (level, client) in clients {
                 let Some(client) = client else { continue };
@@ -342,7 +342,7 @@ impl<'a> Moment<'a> {
                 let user = &seat.user;
                 let client = match level {
                     Level::Sessions => Some(&seat.session),
-                    Level::Queries => seat.query.as_ref(),
+                    Level::Queries => seat.query.as_deref(),
                 };
                 let belief = match client {
                     Some(client) => client.belief(now),
@@ -388,7 +388,7 @@ impl<'a> Moment<'a> {
         seats.filter_map(move |seat| {
             let client = match level {
                 Level::Sessions => Some(&seat.session),
-                Level::Queries => seat.query.as_ref(),
+                Level::Queries => seat.query.as_deref(),
             };
             Some((&seat.user, client?))
         })

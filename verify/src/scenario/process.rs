@@ -25,8 +25,9 @@ pub struct Seat {
     pub user: User,
     /// Its client at the session gate.
     pub session: AnyClient,
-    /// Its client at the query gate, if that has clients.
-    pub query: Option<AnyClient>,
+    /// Its client at the query gate, if that has clients: apart, as few have one
+    /// and all are copied.
+    pub query: Option<Box<AnyClient>>,
 }
 
 /// The program of one host. A search copies it whenever something happens on the
@@ -81,7 +82,10 @@ impl Process {
                 session: sessions
                     .client(user.id())
                     .expect("sessions are in the store"),
-                query: queries.as_ref().and_then(|gate| gate.client(user.id())),
+                query: queries
+                    .as_ref()
+                    .and_then(|gate| gate.client(user.id()))
+                    .map(Box::new),
                 user,
             })
             .collect();
@@ -120,7 +124,7 @@ impl Process {
         self.seats.iter().all(|seat| {
             seat.user.stage == Stage::Done
                 && seat.session.is_idle()
-                && seat.query.as_ref().is_none_or(AnyClient::is_idle)
+                && seat.query.as_deref().is_none_or(AnyClient::is_idle)
         })
     }
 
@@ -155,7 +159,7 @@ impl Process {
             } = &mut self.seats[seat];
             let client = match level {
                 Level::Sessions => Some(session),
-                Level::Queries => query.as_mut(),
+                Level::Queries => query.as_deref_mut(),
             };
             let Some(client) = client else { continue };
             while let Some(output) = client.poll_output() {
@@ -235,7 +239,7 @@ impl Program for Process {
             if let Some((at, why)) = seat.session.deadline() {
                 offer(at, actor, why);
             }
-            if let Some((at, why)) = seat.query.as_ref().and_then(Client::deadline) {
+            if let Some((at, why)) = seat.query.as_deref().and_then(Client::deadline) {
                 offer(at, actor + 1, why);
             }
         }
@@ -259,7 +263,7 @@ impl Program for Process {
             let id = seat.user.id().to_owned();
             let client = |gate: &Gate| Some(gate.client(&id)?.first_nonce(nonce));
             seat.session = client(&self.gates.sessions).expect("sessions are in the store");
-            seat.query = self.gates.queries.as_ref().and_then(client);
+            seat.query = self.gates.queries.as_ref().and_then(client).map(Box::new);
         }
     }
 

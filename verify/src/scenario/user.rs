@@ -1,6 +1,7 @@
 //! One user: arrives, acquires a session, runs queries inside it, leaves.
 
 use std::hash::Hash;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_core::client::{Ask, Event, Likeness};
@@ -102,8 +103,8 @@ impl Tally {
 pub struct User {
     /// Its number in the whole scenario.
     pub number: u16,
-    /// What it means to do.
-    pub plan: Plan,
+    /// What it means to do. Never changes, and is copied with every fork.
+    pub plan: Rc<Plan>,
     /// Where it is.
     pub stage: Stage,
     /// Where its query is.
@@ -128,7 +129,6 @@ impl User {
     pub fn new(number: u16, plan: Plan) -> Self {
         Self {
             number,
-            plan,
             stage: Stage::Away,
             query: QueryStage::None,
             tally: Tally::default(),
@@ -137,6 +137,7 @@ impl User {
             rounds_left: plan.rounds,
             queries_left: 0,
             leave: plan.arrive,
+            plan: Rc::new(plan),
             session_over: false,
             pending: [false; 2],
             lives: 0,
@@ -168,7 +169,7 @@ impl User {
             ahead.is_some().hash(state);
             ahead.into_iter().for_each(|ns| state.deadline(ns));
         }
-        (&self.id, self.plan, self.stage, self.query, self.cancelled).hash(state);
+        (&self.id, &self.plan, self.stage, self.query, self.cancelled).hash(state);
         (self.rounds_left, self.queries_left, self.session_over).hash(state);
         let lives = self.plan.renamed.then_some(self.lives);
         (self.pending, lives).hash(state);
