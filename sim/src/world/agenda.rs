@@ -31,10 +31,9 @@ impl Sources {
             self.words.resize(at + 1, 0);
         }
         let word = &mut self.words[at];
-        if (*word & bit != 0) != member {
-            *word ^= bit;
-            self.len = self.len.wrapping_add_signed(if member { 1 } else { -1 });
-        }
+        let was = *word & bit != 0;
+        *word = *word & !bit | if member { bit } else { 0 };
+        self.len = self.len + u32::from(member) - u32::from(was);
     }
 
     #[inline]
@@ -163,10 +162,17 @@ impl Agenda {
         if source >= self.leaves {
             self.grow(source + 1);
         }
-        let mut at = self.leaves + source;
+        let at = self.leaves + source;
         self.tree[at] = time;
         self.due.set(source, time <= self.watched);
-        while at > 1 && self.timed {
+        if self.timed {
+            self.climb(at);
+        }
+    }
+
+    /// Corrects the nodes above one that has changed.
+    fn climb(&mut self, mut at: usize) {
+        while at > 1 {
             at /= 2;
             let least = self.tree[2 * at].min(self.tree[2 * at + 1]);
             if self.tree[at] == least {
