@@ -8,7 +8,7 @@ use super::shebang::{self, Script};
 use super::{Arg, Fail, Out};
 use crate::redis::cluster::Reach;
 use crate::redis::functions::Flags;
-use crate::redis::lua::{self, Engine, Job, sha1_hex};
+use crate::redis::lua::{self, Engine, Job};
 use crate::redis::{Server, SessionId, Sha, Version};
 
 fn no_script(server: &Server) -> Fail {
@@ -98,7 +98,7 @@ fn source(
     read_only: bool,
 ) -> Out {
     let parts = split(args)?;
-    let sha = sha1_hex(&args[1]);
+    let sha = engine.sha1(&args[1]);
     let told = Script::read(&args[1], server.state.version.shebangs())?;
     let script = engine.compile(&sha, told.body)?;
     remember(server, sha, &args[1]);
@@ -181,7 +181,7 @@ fn remember(server: &mut Server, sha: Sha, source: &Arg) {
 pub(super) fn script(server: &mut Server, engine: &Engine, _: SessionId, args: &[Arg]) -> Out {
     let word = &args[1];
     if word.is("LOAD") && args.len() == 3 {
-        let sha = sha1_hex(&args[2]);
+        let sha = engine.sha1(&args[2]);
         let told = Script::read(&args[2], server.state.version.shebangs())?;
         engine.compile(&sha, told.body)?;
         remember(server, sha, &args[2]);

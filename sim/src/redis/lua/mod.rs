@@ -68,6 +68,9 @@ struct Inner {
     globals: Kept,
     handler: Kept,
     compiled: RefCell<HashMap<Sha, Kept, FixedState>>,
+    /// Digests of some of the last texts: clients send the same few whole again
+    /// and again, and a SHA-1 costs more than to run them.
+    digests: RefCell<HashMap<Bytes, Sha, FixedState>>,
     /// The globals of libraries of functions, and the libraries.
     outer: Table,
     libraries: RefCell<HashMap<Sha, Kept, FixedState>>,
@@ -140,6 +143,26 @@ impl Engine {
         Self {
             inner: Rc::new(inner),
         }
+    }
+
+    /// SHA-1 of a text, in lower-case hexadecimal.
+    pub(super) fn sha1(&self, text: &Arg) -> Sha {
+        /// What is longer is not kept.
+        const LONGEST: usize = 64 << 10;
+        /// Then it begins anew.
+        const MOST: usize = 64;
+        let mut digests = self.inner.digests.borrow_mut();
+        if let Some(sha) = digests.get(&**text) {
+            return *sha;
+        }
+        let sha = sha1_hex(text);
+        if text.len() <= LONGEST {
+            if digests.len() == MOST {
+                digests.clear();
+            }
+            digests.insert(text.shared(), sha);
+        }
+        sha
     }
 
     /// The script, compiled if it was not yet; `sha` is its SHA-1.
@@ -303,6 +326,7 @@ impl Inner {
             globals: interpreter.keep(made.get::<Table>("real")?)?,
             handler: interpreter.keep(interpreter.function(call::handler)?)?,
             compiled: RefCell::default(),
+            digests: RefCell::default(),
             outer: made.get("outer")?,
             libraries: RefCell::default(),
             load: made.get("load")?,
