@@ -197,6 +197,7 @@ impl<'de> serde::Deserialize<'de> for Bytes {
 mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
+    use alloc::vec;
     use proptest::prelude::*;
 
     proptest! {

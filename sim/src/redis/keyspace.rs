@@ -43,6 +43,9 @@ pub struct Keyspace {
     pub(super) now_ms: i64,
     /// Whether accesses are counted.
     counts_use: bool,
+    /// Some key may have an expiry. Until one has, nobody looks for keys whose
+    /// time is over.
+    mortal: bool,
     /// Who watches what, for `EXEC`; with the key's absence when it began.
     watched: Vec<(Bytes, SessionId)>,
     /// Watchers whose keys have changed.
@@ -163,14 +166,13 @@ impl Keyspace {
 
     /// The same, without using it.
     pub(super) fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
-        let expired = match self.entries.get(key) {
-            None => return None,
-            Some(entry) => !alive(entry, self.now_ms),
-        };
-        if expired {
-            self.expired += 1;
-            self.lose(key, Change::Expired);
-            return None;
+        if self.mortal {
+            let entry = self.entries.get(key)?;
+            if !alive(entry, self.now_ms) {
+                self.expired += 1;
+                self.lose(key, Change::Expired);
+                return None;
+            }
         }
         self.entries.get(key)
     }
@@ -277,6 +279,7 @@ impl Keyspace {
             self.note(&key, Change::New);
         }
         self.changed(&key);
+        self.mortal |= expires.is_some();
         let mut entry = self.new_entry(value, expires);
         if let Some(old) = self.entries.get(&key).filter(|_| self.counts_use) {
             entry.used = old.used;
@@ -371,6 +374,7 @@ impl Keyspace {
             self.remove(key);
         } else if let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key) {
             entry.expires = at;
+            self.mortal |= at.is_some();
             self.changed(key);
         }
     }
@@ -495,6 +499,7 @@ impl Keyspace {
     /// are on names, and every key that came or went has changed.
     pub(super) fn exchange(&mut self, entries: Entries) -> Entries {
         let old = std::mem::replace(&mut self.entries, entries);
+        self.mortal = true; // for all that is known
         if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = old.keys().chain(self.entries.keys()).cloned().collect();
             for key in keys {

@@ -5,7 +5,6 @@ mod stream;
 mod tree;
 mod zset;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -131,18 +130,13 @@ impl Hash {
     /// Sets a field; whether it is new.
     pub(super) fn insert(&mut self, field: Bytes, value: Bytes) -> bool {
         self.digest = self.digest.wrapping_add(hash::pair(&field, &value));
-        match self.fields.entry(field) {
-            Entry::Vacant(entry) => {
-                entry.insert(value);
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                let before = hash::pair(entry.key(), entry.get());
-                self.digest = self.digest.wrapping_sub(before);
-                entry.insert(value);
-                false
-            }
+        if let Some(slot) = self.fields.get_mut(&field) {
+            self.digest = self.digest.wrapping_sub(hash::pair(&field, slot));
+            *slot = value;
+            return false;
         }
+        self.fields.insert(field, value);
+        true
     }
 
     /// Removes a field; whether it was there.
