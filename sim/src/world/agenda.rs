@@ -32,7 +32,7 @@ impl Sources {
         }
         let word = &mut self.words[at];
         let was = *word & bit != 0;
-        *word = *word & !bit | if member { bit } else { 0 };
+        *word = (*word & !bit) | if member { bit } else { 0 };
         self.len = self.len + u32::from(member) - u32::from(was);
     }
 
@@ -73,13 +73,16 @@ impl Sources {
     }
 }
 
-const LOW: u64 = 0x0101_0101_0101_0101;
+/// A word of eight times this byte.
+const fn bytes(byte: u64) -> u64 {
+    byte * 0x0101_0101_0101_0101
+}
 
 /// For each byte of a word, how many bits are set in it and those below.
 const fn sums(word: u64) -> u64 {
-    let pairs = word - (word >> 1 & 0x55 * LOW);
-    let fours = (pairs & 0x33 * LOW) + (pairs >> 2 & 0x33 * LOW);
-    ((fours + (fours >> 4)) & 0x0f * LOW).wrapping_mul(LOW)
+    let pairs = word - ((word >> 1) & bytes(0x55));
+    let fours = (pairs & bytes(0x33)) + ((pairs >> 2) & bytes(0x33));
+    ((fours + (fours >> 4)) & bytes(0x0f)).wrapping_mul(bytes(1))
 }
 
 /// The place of the bit that so many others come before, without a branch that
@@ -87,10 +90,10 @@ const fn sums(word: u64) -> u64 {
 /// queries*, WEA 2008). There must be one.
 const fn select(word: u64, sums: u64, before: u64) -> u64 {
     // A byte's top bit stays where all of it, and all below, come before.
-    let bytes_before = ((before * LOW | 0x80 * LOW) - sums) >> 7 & LOW;
-    let place = bytes_before.wrapping_mul(LOW) >> 56 << 3;
-    let before = before - ((sums << 8) >> place & 0xff);
-    place + SELECT[(word >> place & 0xff) as usize][before as usize] as u64
+    let all_before = (((bytes(before) | bytes(0x80)) - sums) >> 7) & bytes(1);
+    let place = (all_before.wrapping_mul(bytes(1)) >> 56) * 8;
+    let before = before - (((sums << 8) >> place) & 0xff);
+    place + SELECT[((word >> place) & 0xff) as usize][before as usize] as u64
 }
 
 /// For each byte, the places of its bits.
@@ -100,7 +103,7 @@ const SELECT: [[u8; 8]; 256] = {
     while byte < 256 {
         let (mut bit, mut nth) = (0, 0);
         while bit < 8 {
-            if byte >> bit & 1 == 1 {
+            if (byte >> bit) & 1 == 1 {
                 table[byte][nth] = bit;
                 nth += 1;
             }
