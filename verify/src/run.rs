@@ -49,7 +49,8 @@ pub enum Until {
     End,
     /// To the first step that breaks any property.
     Violation,
-    /// To the first step that breaks the property of this name.
+    /// To the first step that breaks the property of this name; no other is
+    /// judged.
     Breaks(&'static str),
 }
 

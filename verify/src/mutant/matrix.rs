@@ -28,6 +28,9 @@ use crate::subject::Subject;
 /// Trials have seeds so far apart that they never share one.
 const SEEDS_PER_TRIAL: u64 = 1 << 32;
 
+/// So many runs of a mutant that got away are judged by all properties.
+const LOOKED_AT: u64 = 50;
+
 /// How hard to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
@@ -50,7 +53,7 @@ pub struct Trial {
     pub seconds: f64,
     /// The seed that killed; if it was guided, that of its search.
     pub seed: Option<u64>,
-    /// Properties that broke on the way, the named one left out.
+    /// Where the named property did not break: what did, in the first runs.
     pub others: BTreeSet<&'static str>,
 }
 
@@ -337,27 +340,29 @@ impl<'a> Hunt<'a> {
 pub fn trial(mutant: &Mutant, tactic: Tactic, n: u64, budget: u64, engine: &Engine) -> Trial {
     let start = ThreadTime::now();
     let property = mutant.killed_by();
-    let until = Until::Breaks(property);
-    let mut others = BTreeSet::new();
     let first = n * SEEDS_PER_TRIAL;
-    let mut hunt = Hunt::new(&mutant.subject, tactic, until, first, engine);
+    let hunt = |until| Hunt::new(&mutant.subject, tactic, until, first, engine);
+    let mut named = hunt(Until::Breaks(property));
     for executions in 1..=budget {
-        let outcome = hunt.next();
-        if outcome.breaks(property) {
+        if named.next().breaks(property) {
             return Trial {
                 executions,
                 seconds: seconds(start.elapsed()),
-                seed: Some(hunt.seed()),
-                others,
+                seed: Some(named.seed()),
+                others: BTreeSet::new(),
             };
         }
-        others.extend(outcome.violations().map(|f| f.code.0));
     }
+    let seconds = seconds(start.elapsed());
+    // It has got away: does anything else see it?
+    let mut all = hunt(Until::End);
+    let runs = (0..budget.min(LOOKED_AT)).map(|_| all.next());
+    let seen = |outcome: Outcome| outcome.violations().map(|f| f.code.0).collect::<Vec<_>>();
     Trial {
         executions: budget,
-        seconds: seconds(start.elapsed()),
+        seconds,
         seed: None,
-        others,
+        others: runs.flat_map(seen).collect(),
     }
 }
 

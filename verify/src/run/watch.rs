@@ -100,7 +100,8 @@ impl Watch {
         )
     }
 
-    /// Steps until the end. `stop` is asked before every step.
+    /// Steps until the end. `stop` is asked before every step. Where only one
+    /// property is asked for, no other is judged.
     pub(super) fn run(
         &mut self,
         engine: &Engine,
@@ -109,6 +110,7 @@ impl Watch {
         mut keep: impl FnMut(u64, &Moment<'_>),
         mut stop: impl FnMut() -> bool,
     ) -> Outcome {
+        self.judge_only(until);
         let end = loop {
             if stop() {
                 break Ended::Stopped;
@@ -120,6 +122,13 @@ impl Watch {
         self.outcome(end)
     }
 
+    fn judge_only(&mut self, until: Until) {
+        if let Until::Breaks(name) = until {
+            let named = |p: &dyn Property| property::is(p.code(), p.meaning(), name);
+            self.properties.retain(|(p, _)| named(&**p));
+        }
+    }
+
     /// Steps for as long as the replay has answers.
     pub(super) fn repeat(
         &mut self,
@@ -128,6 +137,7 @@ impl Watch {
         until: Until,
         steps: &mut Vec<Step>,
     ) -> Outcome {
+        self.judge_only(until);
         let end = loop {
             let mut keep = |number, moment: &Moment<'_>| steps.push(Step::of(number, moment));
             let end = self.step(engine, replay, until, &mut keep);
@@ -171,15 +181,7 @@ impl Watch {
         let world = &self.built.world;
         let enough = match until {
             Until::End => false,
-            Until::Violation => broke,
-            Until::Breaks(name) => {
-                let named = |p: &dyn Property| property::is(p.code(), p.meaning(), name);
-                broke
-                    && self
-                        .properties
-                        .iter()
-                        .any(|(p, v)| v.is_some() && named(&**p))
-            }
+            Until::Violation | Until::Breaks(_) => broke,
         };
         if enough {
             return Some(Ended::Stopped);
