@@ -43,9 +43,9 @@ pub struct Keyspace {
     pub(super) now_ms: i64,
     /// Whether accesses are counted.
     counts_use: bool,
-    /// Some key may have an expiry. Until one has, nobody looks for keys whose
-    /// time is over.
-    mortal: bool,
+    /// Some key may have an expiry, or may have had one. Until then nobody looks
+    /// for keys whose time is over.
+    may_expire: bool,
     /// Who watches what, for `EXEC`; with the key's absence when it began.
     watched: Vec<(Bytes, SessionId)>,
     /// Watchers whose keys have changed.
@@ -166,7 +166,7 @@ impl Keyspace {
 
     /// The same, without using it.
     pub(super) fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
-        if self.mortal {
+        if self.may_expire {
             let entry = self.entries.get(key)?;
             if !alive(entry, self.now_ms) {
                 self.expired += 1;
@@ -279,7 +279,7 @@ impl Keyspace {
             self.note(&key, Change::New);
         }
         self.changed(&key);
-        self.mortal |= expires.is_some();
+        self.may_expire |= expires.is_some();
         let mut entry = self.new_entry(value, expires);
         if let Some(old) = self.entries.get(&key).filter(|_| self.counts_use) {
             entry.used = old.used;
@@ -374,7 +374,7 @@ impl Keyspace {
             self.remove(key);
         } else if let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key) {
             entry.expires = at;
-            self.mortal |= at.is_some();
+            self.may_expire |= at.is_some();
             self.changed(key);
         }
     }
@@ -499,7 +499,7 @@ impl Keyspace {
     /// are on names, and every key that came or went has changed.
     pub(super) fn exchange(&mut self, entries: Entries) -> Entries {
         let old = std::mem::replace(&mut self.entries, entries);
-        self.mortal = true; // for all that is known
+        self.may_expire = true; // for all that is known
         if !self.watched.is_empty() || !self.awaited.is_empty() {
             let keys: Vec<Bytes> = old.keys().chain(self.entries.keys()).cloned().collect();
             for key in keys {
@@ -520,6 +520,7 @@ impl Keyspace {
             entries: self.entries.clone(),
             now_ms: self.now_ms,
             counts_use: self.counts_use,
+            may_expire: self.may_expire,
             ..Self::default()
         }
     }

@@ -99,3 +99,57 @@ fn the_libraries_are_there() {
         r#"[:1, "a", [:2]]"#
     );
 }
+
+/// However a key got its expiry, and whatever became of the server since.
+#[test]
+fn keys_expire_wherever_their_expiry_came_from() {
+    let comings: [&[&str]; 9] = [
+        &["SET k v PX 100"],
+        &["SET k v", "PEXPIRE k 100"],
+        &["SET j v PX 100", "COPY j k"],
+        &["SET j v PX 100", "RENAME j k"],
+        &["SELECT 1", "SET k v PX 100", "MOVE k 0", "SELECT 0"],
+        &["SELECT 1", "SET k v PX 100", "SELECT 0", "SWAPDB 0 1"],
+        &["SET k v", "GETEX k PX 100"],
+        &["MULTI", "SET k v PX 100", "EXEC"],
+        &["EVAL redis.call('SET','k','v','PX','100') 0"],
+    ];
+    for coming in comings {
+        for restarts in [false, true] {
+            let mut bench = Bench::new();
+            for line in coming {
+                let reply = bench.run(line);
+                assert!(!reply.starts_with('-'), "{line}: {reply}");
+            }
+            if restarts {
+                bench.server.restart(true);
+            }
+            assert_eq!(bench.run("EXISTS k"), ":1", "{coming:?}");
+            bench.now_us += 200_000;
+            assert_eq!(bench.run("EXISTS k"), ":0", "{coming:?} {restarts}");
+            assert_eq!(bench.run("GET k"), "nil");
+            let stats = bench.run("INFO stats");
+            assert!(stats.contains("expired_keys:1"), "{coming:?}: {stats}");
+        }
+    }
+}
+
+/// Digests of texts are kept for some time, and are right whether they are or not.
+#[test]
+fn scripts_are_named_by_their_sha1_however_many_there_are() {
+    let mut bench = Bench::new();
+    let long = format!("return 1 --{}", "x".repeat(70_000));
+    for _ in 0..2 {
+        for n in 0..100 {
+            let text = format!("return {n}");
+            assert_eq!(bench.eval(&text), format!(":{n}"));
+            let sha = bench.run_as(1, &["SCRIPT", "LOAD", &text]);
+            let sha = sha.trim_matches('"');
+            let run = bench.run_as(1, &["EVALSHA", sha, "0"]);
+            assert_eq!(run, format!(":{n}"));
+        }
+        assert_eq!(bench.eval(&long), ":1");
+    }
+    let known = bench.run_as(1, &["SCRIPT", "LOAD", "return 1"]);
+    assert_eq!(known, "\"e0e1f9fabfc9d4800c877a703b823ac0578ff8db\"");
+}

@@ -267,15 +267,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Every bit of a word, full, empty but for one, and in between.
+    #[test]
+    fn finds_each_member_of_full_words() {
+        for members in [1, 3, 64, 128, 200] {
+            let all: Vec<usize> = (0..members).map(|n| n * 7 % 200).collect();
+            let mut sorted = all.clone();
+            sorted.sort_unstable();
+            let set: Sources = all.into_iter().collect();
+            let found = (0..members).map(|n| set.nth(n).expect("a member"));
+            assert_eq!(found.collect::<Vec<_>>(), sorted);
+            assert_eq!((set.nth(members), set.len()), (None, members));
+        }
+        let full: Sources = (0..200).collect();
+        assert!((0..200).all(|n| full.nth(n) == Some(n)));
+    }
+
     proptest! {
         #[test]
         fn agrees_with_a_plain_list(
-            changes in prop::collection::vec((0usize..40, prop_oneof![0u64..20, Just(NEVER)]), 1..200),
+            changes in prop::collection::vec((0usize..300, prop_oneof![0u64..20, Just(NEVER)]), 1..600),
             now in 0u64..20,
             earlier in 0u64..20,
         ) {
             let mut agenda = Agenda::new(3, true);
-            let mut plain = vec![NEVER; 64];
+            let mut plain = vec![NEVER; 512];
             agenda.watch(earlier);
             for (source, time) in changes {
                 agenda.set(source, time);
@@ -283,11 +299,11 @@ mod tests {
                 let least = *plain.iter().min().unwrap();
                 prop_assert_eq!(agenda.earliest(), least);
                 let first = agenda.first().into_vec();
-                let ties: Vec<usize> = (0..64).filter(|s| least != NEVER && plain[*s] == least).collect();
+                let ties: Vec<usize> = (0..512).filter(|s| least != NEVER && plain[*s] == least).collect();
                 prop_assert_eq!(first, ties);
             }
             for now in [earlier, now] { // who is due is kept, and is looked for
-                let expected: Vec<usize> = (0..64).filter(|s| plain[*s] <= now).collect();
+                let expected: Vec<usize> = (0..512).filter(|s| plain[*s] <= now).collect();
                 for _ in 0..2 {
                     let due = agenda.due(now).into_owned();
                     prop_assert_eq!(due.iter().collect::<Vec<_>>(), expected.clone());
@@ -300,7 +316,7 @@ mod tests {
                 }
             }
             let next = plain.iter().copied().filter(|t| *t > now).min().unwrap_or(NEVER);
-            let expected = (0..64).filter(|s| next != NEVER && plain[*s] == next);
+            let expected = (0..512).filter(|s| next != NEVER && plain[*s] == next);
             prop_assert_eq!(agenda.next_after(now).into_vec(), expected.collect::<Vec<_>>());
         }
     }

@@ -284,9 +284,9 @@ fn survivor(row: &Row, cell: &Cell) -> String {
         cell.killed.1,
         cell.strategy,
         if others.is_empty() {
-            ", and nothing else saw it".to_owned()
+            ", and in its first runs nothing else saw it".to_owned()
         } else {
-            format!("; only {} saw it there", others.join(", "))
+            format!("; in its first runs only {} saw it", others.join(", "))
         }
     )
 }

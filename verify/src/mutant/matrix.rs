@@ -4,9 +4,9 @@
 //! from a seed of its own), until the property that the mutant names has broken.
 //! Trials are apart from each other, so their costs are a sample; replay does not
 //! count as finding. A trial that spends its budget
-//! without the kill is a survivor, and says which other properties broke: a
-//! mutant that is only ever caught by another property than its own has shown
-//! that its own is blind. A mutant is dead if one strategy at least kills it in
+//! without the kill is a survivor, and says which other properties broke in the
+//! first of its runs: a mutant that is only ever caught by another property than
+//! its own has shown that its own is blind. A mutant is dead if one strategy at least kills it in
 //! every trial.
 
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ pub struct Cell {
     /// The seed that killed it in the first trial that did, and after how many
     /// executions.
     pub kill: Option<(u64, u64)>,
-    /// Properties that broke in trials that did not kill it.
+    /// Properties that broke in the first runs of trials that did not kill it.
     pub others: BTreeSet<&'static str>,
 }
 

@@ -184,7 +184,9 @@ pub struct Believer<'a> {
 
 /// The bounds of (b): clocks that keep to their drift, and a store that keeps
 /// its data. A step of a clock, or a loss, puts those attempts out of bounds
-/// that were under way; the next attempt of the same user is judged again.
+/// that were under way; the next attempt of the same user is judged again. What
+/// fencing numbers promise depends on the server's clock, too: whether that has
+/// gone back is remembered here.
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     /// For a user at a gate: attempts up to this one are out of bounds.

@@ -117,8 +117,9 @@ impl Property for OwnerOnly {
     }
 }
 
-/// The number decides: who shows the current one in time is not told that it is
-/// lost, and who shows another one is told that it is, and moves no deadline.
+/// While an id holds a slot, the number decides: who shows the current one in
+/// time is not told that it is lost, and who shows another one is told that it is,
+/// and moves no deadline.
 fn answered_by_number(gate: &GateMoment, operation: &Operation, now: u64) -> Result<(), Broken> {
     let Some(held) = gate.before.holder(&operation.id) else {
         return Ok(());
@@ -136,7 +137,7 @@ fn answered_by_number(gate: &GateMoment, operation: &Operation, now: u64) -> Res
         );
         return Err(Broken::at(gate.level, words));
     }
-    // Told anything else, it would believe that it is in.
+    // Told anything else, it would take the other's slot for its own.
     if !current && operation.answer != "lost" {
         let words = format!(
             "a `{}` with number {} was told `{}`, though the number of {} is {}",

@@ -61,6 +61,32 @@ fn trace(world: &mut Stage, chooser: &mut dyn Chooser) -> Vec<u64> {
     digests
 }
 
+/// An order of events that lets time pass first and everything else wait, for a
+/// program that connects after one second and goes on for a minute: when is it
+/// connected?
+fn starved_until(faults: Faults) -> u64 {
+    let seconds = 1..=60;
+    let program = seconds.fold(Puppet::default(), |p, n| p.add(n * 1_000 * MS, 0, n, "x"));
+    let mut world = World::new(Setup {
+        hosts: vec![HostSetup::new(program)],
+        server: Tiny::default(),
+        mode: Mode::Adversarial,
+        faults,
+        epoch_us: 1_000_000,
+    });
+    let mut wish = Wish::first(&[Kind::Heal, Kind::Wake]);
+    world.until(&mut wish, |h| matches!(h, Happening::Connected { .. }));
+    world.now()
+}
+
+/// Whoever a strategy would starve is served within a bound once faults are over.
+#[test]
+fn nobody_is_starved_for_longer_than_five_seconds_after_healing() {
+    let healed = Faults::new(PerFault::all(1), 1);
+    assert_eq!(starved_until(healed), 1_000 * MS + DELIVERED_WITHIN_NS);
+    assert_eq!(starved_until(Faults::NONE), 60_000 * MS);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
