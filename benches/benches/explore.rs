@@ -3,9 +3,9 @@
 //!
 //! Shuttle's program is the same race between threads: a lock is taken to read
 //! the length, and again to write. Ours is more: clients with connections and
-//! requests against a simulated Redis, where `judged` says so with each step judged
-//! by all properties; in `sluice, script` the cap is a Lua script. Stateright's model is the one that
-//! the search is held against in verify's tests.
+//! requests against a simulated Redis; where it says `judged`, each step is judged
+//! by all properties; in `sluice, script` the cap is a Lua script. Stateright's
+//! model is the one that the search is held against in verify's tests.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 #[allow(dead_code, reason = "the tests use more of it")]
