@@ -19,21 +19,109 @@ use core::ops::Deref;
 #[derive(Clone)]
 pub struct Bytes(Kept);
 
-/// As many as fit beside a length and a tag in three words.
-const SHORT: usize = 22;
+/// As many as fit beside a length in three words.
+const SHORT: usize = 23;
 
 #[derive(Clone)]
 enum Kept {
-    /// So many, and zeros after them.
-    Here(u8, [u8; SHORT]),
+    Here(Short),
     Shared(Arc<[u8]>),
+}
+
+/// A few bytes, and zeros after them. Copied as a whole: what is copied piece by
+/// piece is slow to read at once.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Short {
+    bytes: [u8; SHORT],
+    len: Len,
+}
+
+/// How many bytes. A type of its own since what it cannot be tells [`Kept::Shared`]
+/// apart, and `None` and other kinds of replies around it: no word for a tag.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[rustfmt::skip]
+enum Len {
+    L0, L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11, L12, L13, L14, L15, L16, L17, L18, L19,
+    L20, L21, L22, L23,
+}
+
+impl Len {
+    #[rustfmt::skip]
+    const ALL: [Self; SHORT + 1] = {
+        use Len::*;
+        [
+            L0, L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11, L12, L13, L14, L15, L16, L17, L18,
+            L19, L20, L21, L22, L23,
+        ]
+    };
+}
+
+impl Short {
+    const EMPTY: Self = Self {
+        bytes: [0; SHORT],
+        len: Len::L0,
+    };
+
+    /// At most [`SHORT`] of them. Copies that overlap have lengths known to the
+    /// compiler, and cost less than one of unknown length.
+    #[inline]
+    fn new(bytes: &[u8]) -> Self {
+        #[inline]
+        fn ends<const N: usize>(bytes: &[u8], here: &mut [u8; SHORT]) -> bool {
+            let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>())
+            else {
+                return false;
+            };
+            here[..N].copy_from_slice(first);
+            here[bytes.len() - N..bytes.len()].copy_from_slice(last);
+            true
+        }
+        let mut here = [0; SHORT];
+        let _ = ends::<16>(bytes, &mut here)
+            || ends::<8>(bytes, &mut here)
+            || ends::<4>(bytes, &mut here)
+            || ends::<2>(bytes, &mut here)
+            || ends::<1>(bytes, &mut here);
+        Self {
+            bytes: here,
+            len: Len::ALL[bytes.len()],
+        }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// All of them, ordered as they are: the first sixteen, and the rest.
+    #[inline]
+    fn words(&self) -> (u64, u64, u64) {
+        let word = |at: usize| {
+            let word = self.bytes[at..].first_chunk();
+            u64::from_be_bytes(*word.expect("there are 23"))
+        };
+        let [a, b, c, d, e, f, g] = *self.bytes.last_chunk().expect("there are 23");
+        let rest = u64::from_be_bytes([a, b, c, d, e, f, g, self.len as u8]);
+        (word(0), word(8), rest)
+    }
+}
+
+impl Deref for Short {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len()]
+    }
 }
 
 impl Bytes {
     #[inline]
     fn new(bytes: &[u8]) -> Self {
         Self(if bytes.len() <= SHORT {
-            Kept::Here(bytes.len() as u8, short(bytes))
+            Kept::Here(Short::new(bytes))
         } else {
             Kept::Shared(Arc::from(bytes))
         })
@@ -42,44 +130,15 @@ impl Bytes {
     /// The same to write to; copies them first if somebody else holds them.
     pub fn make_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
-            Kept::Here(len, here) => &mut here[..usize::from(*len)],
+            Kept::Here(Short { bytes, len }) => &mut bytes[..*len as usize],
             Kept::Shared(bytes) => Arc::make_mut(bytes),
         }
     }
 }
 
-/// A few bytes, followed by zeros. Copies that overlap have lengths known to the
-/// compiler, and cost less than one of unknown length.
-#[inline]
-fn short(bytes: &[u8]) -> [u8; SHORT] {
-    #[inline]
-    fn ends<const N: usize>(bytes: &[u8], here: &mut [u8; SHORT]) -> bool {
-        let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
-            return false;
-        };
-        here[..N].copy_from_slice(first);
-        here[bytes.len() - N..bytes.len()].copy_from_slice(last);
-        true
-    }
-    let mut here = [0; SHORT];
-    let _ = ends::<16>(bytes, &mut here)
-        || ends::<8>(bytes, &mut here)
-        || ends::<4>(bytes, &mut here)
-        || ends::<2>(bytes, &mut here)
-        || ends::<1>(bytes, &mut here);
-    here
-}
-
-/// The eight of them from `at`, ordered as they are.
-#[inline]
-fn word(here: &[u8; SHORT], at: usize) -> u64 {
-    let word = here[at..].first_chunk().expect("the last begins at 14");
-    u64::from_be_bytes(*word)
-}
-
 impl Default for Bytes {
     fn default() -> Self {
-        Self(Kept::Here(0, [0; SHORT]))
+        Self(Kept::Here(Short::EMPTY))
     }
 }
 
@@ -89,7 +148,7 @@ impl Deref for Bytes {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Kept::Here(len, here) => &here[..usize::from(*len)],
+            Kept::Here(short) => short,
             Kept::Shared(bytes) => bytes,
         }
     }
@@ -137,9 +196,7 @@ impl PartialEq for Bytes {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kept::Here(len, here), Kept::Here(other_len, there)) => {
-                len == other_len && here == there
-            }
+            (Kept::Here(here), Kept::Here(there)) => here.words() == there.words(),
             (Kept::Here(..) | Kept::Shared(_), _) => **self == **other,
         }
     }
@@ -157,11 +214,7 @@ impl Ord for Bytes {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (Kept::Here(len, here), Kept::Here(other_len, there)) => {
-                let at = |at| word(here, at).cmp(&word(there, at));
-                let ends = || at(SHORT - 8).then(len.cmp(other_len));
-                at(0).then_with(|| at(8)).then_with(ends)
-            }
+            (Kept::Here(here), Kept::Here(there)) => here.words().cmp(&there.words()),
             (Kept::Here(..) | Kept::Shared(_), _) => (**self).cmp(&**other),
         }
     }
@@ -221,6 +274,7 @@ mod tests {
     #[test]
     fn are_three_words() {
         assert_eq!(size_of::<Bytes>(), 3 * size_of::<usize>());
+        assert_eq!(size_of::<Option<Bytes>>(), size_of::<Bytes>());
     }
 
     /// Whether they are kept in place or shared must not show.

@@ -139,4 +139,10 @@ pub trait Store: Clone + Debug {
             ..Touch::default()
         }
     }
+    /// In a cluster, the slots of the keys that a command declares, one for each
+    /// key. Without better knowledge, one key.
+    fn slots(&self, command: &Command) -> Vec<u16> {
+        let _ = command;
+        vec![0]
+    }
 }

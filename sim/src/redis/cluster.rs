@@ -76,6 +76,11 @@ fn declared(command: &Command) -> Vec<&[u8]> {
     keys.into_iter().map(|key| &**key).collect()
 }
 
+/// The slots of these, one for each.
+pub(super) fn slots(command: &Command) -> Vec<u16> {
+    declared(command).into_iter().map(slot).collect()
+}
+
 /// What [`super::command::Keys::each`] can look at.
 #[derive(Clone, Copy)]
 struct Borrowed<'a>(&'a Bytes);

@@ -12,7 +12,7 @@ use sluice_core::redis::Bytes;
 
 use super::keyspace::Keyspace;
 use super::value::{Stream, Value};
-use super::{Server, State};
+use super::{Left, Server, State};
 use crate::digest::Digest;
 use crate::store::Names;
 
@@ -113,7 +113,7 @@ impl Server {
             subscriptions,
             scripts,
             libraries,
-            random,
+            left,
             busy,
             ..
         } = &*self.state;
@@ -137,8 +137,8 @@ impl Server {
         for sha in scripts.keys() {
             state.write(sha);
         }
-        if !libraries.is_empty() || random.is_some() {
-            (libraries, random).hash(&mut state);
+        if !libraries.is_empty() || *left != Left::default() {
+            (libraries, left).hash(&mut state);
         }
         if let Some(busy) = busy {
             busy.hash(&mut state);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 use super::SessionId;
-use super::command::Fail;
+use super::command::{Arg, Fail};
 use super::hash;
 use super::memory::Used;
 use super::notify::Change;
@@ -30,6 +30,21 @@ pub(super) struct Entry {
 
 /// Keys with what they hold, shared between clones until one writes.
 pub(super) type Entries = Rc<BTreeMap<Bytes, Entry>>;
+
+/// Shared bytes are compared faster than slices are.
+fn find<'a>(entries: &'a BTreeMap<Bytes, Entry>, key: Arg) -> Option<&'a Entry> {
+    match key {
+        Arg::Shared(key) => entries.get(key),
+        Arg::Plain(key) => entries.get(key),
+    }
+}
+
+fn find_mut<'a>(entries: &'a mut BTreeMap<Bytes, Entry>, key: Arg) -> Option<&'a mut Entry> {
+    match key {
+        Arg::Shared(key) => entries.get_mut(key),
+        Arg::Plain(key) => entries.get_mut(key),
+    }
+}
 
 /// The keys of one database. Clones are O(1); the first write after a clone copies
 /// the directory, and the value it touches.
@@ -155,9 +170,10 @@ fn alive(entry: &Entry, now_ms: i64) -> bool {
 /// What commands do with it. All of it is as of [`Keyspace::now_ms`].
 impl Keyspace {
     /// The entry, after removing it if it has expired; this is a use of it.
-    pub(super) fn entry(&mut self, key: &[u8]) -> Option<&Entry> {
+    pub(super) fn entry<'a>(&mut self, key: impl Into<Arg<'a>>) -> Option<&Entry> {
+        let key = key.into();
         if self.counts_use
-            && let Some(entry) = Rc::make_mut(&mut self.entries).get_mut(key)
+            && let Some(entry) = find_mut(Rc::make_mut(&mut self.entries), key)
         {
             entry.used.again(self.now_ms);
         }
@@ -165,24 +181,28 @@ impl Keyspace {
     }
 
     /// The same, without using it.
-    pub(super) fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
+    pub(super) fn peek<'a>(&mut self, key: impl Into<Arg<'a>>) -> Option<&Entry> {
+        let key = key.into();
         if self.may_expire {
-            let entry = self.entries.get(key)?;
+            let entry = find(&self.entries, key)?;
             if !alive(entry, self.now_ms) {
                 self.expired += 1;
-                self.lose(key, Change::Expired);
+                self.lose(&key, Change::Expired);
                 return None;
             }
         }
-        self.entries.get(key)
+        find(&self.entries, key)
     }
 
-    pub(super) fn exists(&mut self, key: &[u8]) -> bool {
+    pub(super) fn exists<'a>(&mut self, key: impl Into<Arg<'a>>) -> bool {
         self.peek(key).is_some()
     }
 
     /// The value of this type, if the key exists.
-    pub(super) fn read<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&T>, Fail> {
+    pub(super) fn read<'a, T: Typed>(
+        &mut self,
+        key: impl Into<Arg<'a>>,
+    ) -> Result<Option<&T>, Fail> {
         match self.entry(key) {
             None => Ok(None),
             Some(entry) => T::of(&entry.value).map(Some).ok_or(Fail::WRONG_TYPE),
@@ -191,29 +211,33 @@ impl Keyspace {
 
     /// The value of this type for change, if the key exists. The caller says
     /// [`Keyspace::changed`] or [`Keyspace::shrunk`] when it did change it.
-    pub(super) fn edit<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&mut T>, Fail> {
+    pub(super) fn edit<'a, T: Typed>(
+        &mut self,
+        key: impl Into<Arg<'a>>,
+    ) -> Result<Option<&mut T>, Fail> {
+        let key = key.into();
         if self.read::<T>(key)?.is_none() {
             return Ok(None);
         }
-        let entry = Rc::make_mut(&mut self.entries).get_mut(key);
+        let entry = find_mut(Rc::make_mut(&mut self.entries), key);
         Ok(entry.and_then(|entry| T::of_mut(&mut entry.value)))
     }
 
     /// The value of this type for change, made empty if the key is missing.
-    pub(super) fn upsert<T: Typed>(&mut self, key: &super::command::Arg) -> Result<&mut T, Fail> {
+    pub(super) fn upsert<T: Typed>(&mut self, key: &Arg) -> Result<&mut T, Fail> {
         if self.read::<T>(key)?.is_none() {
             self.note(key, Change::New);
             let entry = self.new_entry(T::default().wrap(), None);
             Rc::make_mut(&mut self.entries).insert(key.shared(), entry);
         }
-        let entry = Rc::make_mut(&mut self.entries).get_mut(&**key);
+        let entry = find_mut(Rc::make_mut(&mut self.entries), *key);
         entry
             .and_then(|entry| T::of_mut(&mut entry.value))
             .ok_or(Fail::WRONG_TYPE)
     }
 
     /// The string, if the key exists.
-    pub(super) fn read_str(&mut self, key: &[u8]) -> Result<Option<&Bytes>, Fail> {
+    pub(super) fn read_str<'a>(&mut self, key: impl Into<Arg<'a>>) -> Result<Option<&Bytes>, Fail> {
         match self.entry(key) {
             None => Ok(None),
             Some(Entry {
@@ -225,13 +249,13 @@ impl Keyspace {
     }
 
     /// Replaces the string and keeps the expiry.
-    pub(super) fn write_str(&mut self, key: &super::command::Arg, value: Bytes) {
+    pub(super) fn write_str(&mut self, key: &Arg, value: Bytes) {
         if self.noted.is_some() && !self.entries.contains_key(&**key) {
             self.note(key, Change::New);
         }
         let new = self.new_entry(Value::Str(value), None);
         let entries = Rc::make_mut(&mut self.entries);
-        match entries.get_mut(&**key) {
+        match find_mut(entries, *key) {
             Some(entry) => entry.value = new.value,
             None => {
                 entries.insert(key.shared(), new);
@@ -246,7 +270,7 @@ impl Keyspace {
     /// somebody else holds it.
     pub(super) fn edit_str<T>(
         &mut self,
-        key: &super::command::Arg,
+        key: &Arg,
         len: usize,
         edit: impl FnOnce(&mut [u8]) -> (T, bool),
     ) -> Result<T, Fail> {
@@ -525,7 +549,7 @@ impl Keyspace {
         }
     }
 
-    pub(super) fn watch(&mut self, key: &super::command::Arg, session: SessionId) {
+    pub(super) fn watch(&mut self, key: &Arg, session: SessionId) {
         let _ = self.peek(key);
         let pair = (key.shared(), session);
         if !self.watched.contains(&pair) {

@@ -63,6 +63,7 @@ use draw::Draw;
 use functions::Libraries;
 pub use keyspace::Keyspace;
 pub use lua::Engine;
+use lua::Left;
 use memory::Limits;
 pub use memory::Policy;
 use network::Network;
@@ -116,8 +117,7 @@ struct State {
     busy: Option<Busy>,
     scripts: Rc<BTreeMap<Sha, Bytes>>,
     libraries: Libraries,
-    /// Where `math.random` has come to, once it was used.
-    random: Option<u64>,
+    left: Left,
     replies: Replies,
     undeclared: Vec<Undeclared>,
     limits: Limits,
@@ -290,15 +290,13 @@ impl Server {
     /// Executes a command at the time, and in the database, that are set.
     fn perform(&mut self, engine: &Engine, session: SessionId, command: &Command) -> Reply {
         let args = &command.args;
-        let mut few = [Arg::Plain(&[]); 16];
-        if let Some(few) = few.get_mut(..args.len()) {
-            for (slot, arg) in few.iter_mut().zip(args) {
-                *slot = Arg::Shared(arg);
+        match args.len() {
+            ..=4 => self.dispatch(engine, session, command, fill(&mut [NONE; 4], args)),
+            ..=16 => self.dispatch(engine, session, command, fill(&mut [NONE; 16], args)),
+            _ => {
+                let many: Vec<Arg> = args.iter().map(Arg::Shared).collect();
+                self.dispatch(engine, session, command, &many)
             }
-            self.dispatch(engine, session, command, few)
-        } else {
-            let many: Vec<Arg> = args.iter().map(Arg::Shared).collect();
-            self.dispatch(engine, session, command, &many)
         }
     }
 
@@ -310,30 +308,19 @@ impl Server {
         args: &[Arg],
     ) -> Reply {
         let version = self.state.version;
-        let spec = command::lookup(&args[0]).filter(|spec| spec.exists_in(version));
-        let spec = spec.ok_or_else(|| unknown(args, version));
-        let known = spec.as_ref().ok().copied();
-        let spec = spec.and_then(|spec| {
-            let accepted = spec.accepts(args.len()) && !older::too_many(version, spec.name, args);
-            accepted
-                .then_some(spec)
-                .ok_or_else(|| Fail::arity(spec.name))
-        });
-        let spec = spec.and_then(|spec| match version {
-            Version::V6_2 => Ok(spec),
-            _ => containers::check(spec, args).map_or_else(|why| Err(why.fail()), |()| Ok(spec)),
-        });
-        let spec = spec.and_then(|spec| match self.forbids(id, spec.name, args) {
-            Some(fail) => Err(fail),
-            None => Ok(spec),
-        });
+        let known = command::lookup(&args[0]).filter(|spec| spec.exists_in(version));
+        let spec = match known {
+            Some(spec) => self.accept(id, spec, args).map_or(Ok(spec), Err),
+            None => Err(unknown(args, version)),
+        };
         if let Err(fail) = &spec
             && let Some(exec) = known.filter(|known| known.name == "exec")
         {
             let why = fail.0.strip_prefix(b"ERR ").unwrap_or(&fail.0);
-            let reply = self.reject(id, exec, Fail::new(why)).reply();
+            let mut reply = self.reject(id, exec, Fail::new(why)).reply();
             self.state.note_refusal(known, &reply);
-            return older::reworded(version, reply, args);
+            older::reword(version, &mut reply, args);
+            return reply;
         }
         if self.state.busy.is_some()
             && let Ok(spec) = spec
@@ -348,7 +335,7 @@ impl Server {
                 .note_refusal(known.filter(|_| spec.is_err()), &reply);
             return reply;
         }
-        let reply = match spec {
+        let mut reply = match spec {
             Err(fail) => {
                 let reply = fail.reply();
                 self.state.note_refusal(known, &reply);
@@ -356,7 +343,23 @@ impl Server {
             }
             Ok(spec) => self.run(engine, id, spec, args),
         };
-        older::reworded(version, reply, args)
+        older::reword(version, &mut reply, args);
+        reply
+    }
+
+    /// Why a command is refused before anything else is looked at, if it is.
+    #[inline]
+    fn accept(&self, id: SessionId, spec: &Spec, args: &[Arg]) -> Option<Fail> {
+        let version = self.state.version;
+        if !spec.accepts(args.len()) || older::too_many(version, spec.name, args) {
+            return Some(Fail::arity(spec.name));
+        }
+        if version != Version::V6_2
+            && let Err(why) = containers::check(spec, args)
+        {
+            return Some(why.fail());
+        }
+        self.forbids(id, spec.name, args)
     }
 
     fn run(&mut self, engine: &Engine, id: SessionId, spec: &Spec, args: &[Arg]) -> Reply {
@@ -432,6 +435,7 @@ impl Server {
     /// Forgets all scripts, as `SCRIPT FLUSH` does.
     pub fn flush_scripts(&mut self) {
         self.state.scripts = Rc::default();
+        self.state.left.flush_scripts();
     }
 
     /// The process ends and starts again: scripts and sessions are gone, and
@@ -520,8 +524,8 @@ impl Server {
         for sha in state.scripts.keys() {
             hasher.write(sha);
         }
-        if !state.libraries.is_empty() || state.random.is_some() {
-            (&state.libraries, state.random).hash(hasher);
+        if !state.libraries.is_empty() || state.left != Left::default() {
+            (&state.libraries, &state.left).hash(hasher);
         }
         state.sessions.hash(hasher);
         state.subscriptions.hash(hasher);
@@ -641,6 +645,21 @@ impl Store for Server {
     fn touch(&self, command: &Command) -> Touch {
         command::touch(command)
     }
+
+    fn slots(&self, command: &Command) -> Vec<u16> {
+        cluster::slots(command)
+    }
+}
+
+const NONE: Arg = Arg::Plain(&[]);
+
+/// As many of the slots as there are arguments, with them in it.
+fn fill<'a, 'b>(slots: &'a mut [Arg<'b>], args: &'b [Bytes]) -> &'a [Arg<'b>] {
+    let slots = &mut slots[..args.len()];
+    for (slot, arg) in slots.iter_mut().zip(args) {
+        *slot = Arg::Shared(arg);
+    }
+    slots
 }
 
 /// The error for a command that does not exist.

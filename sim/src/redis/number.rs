@@ -38,6 +38,9 @@ pub(super) fn parse_i64(text: &[u8]) -> Option<i64> {
 /// A float as `strtod` reads the whole of the text; NaN and results that do
 /// not fit are refused.
 pub(super) fn parse_f64(text: &[u8]) -> Option<f64> {
+    if let Some(value) = parse_short_decimal(text) {
+        return Some(value);
+    }
     let text = std::str::from_utf8(text).ok()?;
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if let Some(hex) = unsigned
@@ -56,6 +59,36 @@ pub(super) fn parse_f64(text: &[u8]) -> Option<f64> {
     let underflow = value == 0.0 && mantissa.bytes().any(|b| (b'1'..=b'9').contains(&b));
     let overflow = value.is_infinite() && !word;
     (!value.is_nan() && !underflow && !overflow).then_some(value)
+}
+
+/// Up to fifteen digits with a point among them, or without: what most scores
+/// are. The digits and the power of ten are floats both, and the quotient of two
+/// floats is rounded once, so it is the nearest (Clinger 1990).
+fn parse_short_decimal(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    let (negative, digits) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        _ => (false, text),
+    };
+    if digits.len() > 15 {
+        return None;
+    }
+    let (mut value, mut point) = (0u64, None);
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = 10 * value + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let decimals = point.map_or(0, |at| digits.len() - at - 1);
+    if digits.len() == usize::from(point.is_some()) {
+        return None; // there is no digit
+    }
+    let value = value as f64 / POWERS[decimals];
+    Some(if negative { -value } else { value })
 }
 
 fn parse_hex(text: &str) -> Option<f64> {

@@ -12,12 +12,12 @@ pub(super) fn too_many(version: Version, name: &str, args: &[Arg]) -> bool {
         && matches!(name, "expire" | "pexpire" | "expireat" | "pexpireat")
 }
 
-/// The reply to this command as the version has it.
-#[inline]
-pub(super) fn reworded(version: Version, reply: Reply, args: &[Arg]) -> Reply {
-    match reply {
-        Reply::Error(text) if version == Version::V6_2 => Reply::Error(error(text, args)),
-        other => other,
+/// Makes the reply to this command what the version says.
+pub(super) fn reword(version: Version, reply: &mut Reply, args: &[Arg]) {
+    if version == Version::V6_2
+        && let Reply::Error(text) = reply
+    {
+        *text = error(std::mem::take(text), args);
     }
 }
 

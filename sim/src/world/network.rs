@@ -264,7 +264,7 @@ impl<P: Program, S: Store> World<P, S> {
         };
         let (session, former) = (link.session, link.former);
         let reply = match self.refusal(&command) {
-            Some(error) if !former => Some(Reply::error(error)),
+            Some(error) if !former => Some(Reply::error(error.as_bytes())),
             Some(_) | None => {
                 if !former {
                     self.persist(&command);

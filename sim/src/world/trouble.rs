@@ -1,5 +1,7 @@
 //! What faults do, and how they end.
 
+use std::borrow::Cow;
+
 use super::World;
 use super::agenda::NEVER;
 use super::disk::{Disk, EVERYTHING, Persistence};
@@ -34,13 +36,15 @@ impl<P: Program, S: Store> World<P, S> {
     }
 
     /// With which error the server answers this command instead of executing it.
-    pub(super) fn refusal(&self, command: &Command) -> Option<&'static str> {
+    pub(super) fn refusal(&self, command: &Command) -> Option<Cow<'static, str>> {
         if self.now < self.loading_until {
-            return Some("LOADING Redis is loading the dataset in memory");
+            return Some("LOADING Redis is loading the dataset in memory".into());
         }
         let (refusal, until) = self.refusing?;
-        let concerned = self.now < until && refusal.concerns(&self.server.touch(command));
-        concerned.then_some(refusal.text())
+        if self.now >= until {
+            return None;
+        }
+        refusal.answer(&self.server.touch(command), &self.server.slots(command))
     }
 
     /// Before a command that may write: the state that a replica has until it

@@ -285,9 +285,10 @@ impl Run<'_> {
                 Some("the server refuses a command, since it is still loading its keys".to_owned())
             }
             Reply::Error(text) => {
-                let refusal = self.refusing.map(Refusal::text);
-                let refused = refusal.filter(|known| known.as_bytes() == &text[..]);
-                if let Some(refused) = refused {
+                let code = text.split(|byte| *byte == b' ').next();
+                let refusal = self.refusing.map(Refusal::code);
+                if refusal.is_some_and(|known| Some(known.as_bytes()) == code) {
+                    let refused = text.escape_ascii();
                     return Some(format!(
                         "the server refuses a command for reasons of its own: {refused}"
                     ));

@@ -166,7 +166,7 @@ impl Line {
             ),
             Happening::FormerStopped => line(None, Mark::Server, "the old server ends".into()),
             Happening::ServerRefuses { refusal, until_ns } => {
-                let text = refusal.text().split(' ').next().unwrap_or_default();
+                let text = refusal.code();
                 let until = seconds(*until_ns);
                 line(
                     None,

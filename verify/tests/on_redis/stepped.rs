@@ -372,7 +372,11 @@ fn not_replayable(mut server: Stepped) -> Result<(), Failed> {
         },
         |r| {
             let set = Command::new("SET").arg("k").arg("v");
-            r.answered(1, set, Reply::error(Refusal::ReadOnly.text()));
+            r.answered(
+                1,
+                set,
+                Reply::error("READONLY You can't write against a read only replica."),
+            );
         },
         |r| {
             let loading = Reply::error("LOADING Redis is loading the dataset in memory");

@@ -29,18 +29,18 @@ fn invalid_expiry(name: &str) -> Fail {
 pub(super) fn del(state: &mut State, args: &[Arg]) -> Out {
     let gone = args[1..]
         .iter()
-        .filter(|key| state.db.exists(key) && state.db.remove(key).is_some());
+        .filter(|key| state.db.exists(*key) && state.db.remove(key).is_some());
     int(gone.count())
 }
 
 pub(super) fn exists(state: &mut State, args: &[Arg]) -> Out {
-    int(args[1..].iter().filter(|key| state.db.exists(key)).count())
+    int(args[1..].iter().filter(|key| state.db.exists(*key)).count())
 }
 
 /// `EXISTS`, and each is used.
 pub(super) fn touch(state: &mut State, args: &[Arg]) -> Out {
     let keys = args[1..].iter();
-    int(keys.filter(|key| state.db.entry(key).is_some()).count())
+    int(keys.filter(|key| state.db.entry(*key).is_some()).count())
 }
 
 pub(super) fn type_of(state: &mut State, args: &[Arg]) -> Out {

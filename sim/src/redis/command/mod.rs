@@ -60,8 +60,27 @@ pub(super) enum Arg<'a> {
     Plain(&'a [u8]),
 }
 
+impl<'a> From<&Arg<'a>> for Arg<'a> {
+    fn from(arg: &Self) -> Self {
+        *arg
+    }
+}
+
+impl<'a> From<&'a Bytes> for Arg<'a> {
+    fn from(bytes: &'a Bytes) -> Self {
+        Self::Shared(bytes)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Arg<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Plain(bytes)
+    }
+}
+
 impl Arg<'_> {
     /// The bytes, to keep; copies only what is not shared already.
+    #[inline]
     pub(super) fn shared(&self) -> Bytes {
         match self {
             Arg::Shared(bytes) => Bytes::clone(bytes),

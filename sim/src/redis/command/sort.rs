@@ -88,8 +88,8 @@ fn look_up(state: &mut State, pattern: &[u8], item: &Bytes) -> Option<Bytes> {
     };
     let key = [&pattern[..star], item, after].concat();
     match field {
-        None => state.db.read_str(&key).ok()?.cloned(),
-        Some(field) => state.db.read::<Hash>(&key).ok()??.get(field).cloned(),
+        None => state.db.read_str(&*key).ok()?.cloned(),
+        Some(field) => state.db.read::<Hash>(&*key).ok()??.get(field).cloned(),
     }
 }
 

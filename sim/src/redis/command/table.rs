@@ -134,38 +134,27 @@ impl Spec {
 
 /// The command of this name, in any case. One probe, as a rule.
 pub(crate) fn lookup(name: &[u8]) -> Option<&'static Spec> {
-    let mut lower = [0u8; LONGEST];
-    let lower = lower.get_mut(..name.len())?;
-    for (to, from) in lower.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase();
-    }
-    let mut slot = hash(lower) % SLOTS;
+    let mut slot = hash(name) % SLOTS;
     loop {
-        match INDEX[slot] {
-            0 => return None,
-            at => {
-                let spec = &TABLE[usize::from(at) - 1];
-                if spec.name.as_bytes() == lower {
-                    return Some(spec);
-                }
-            }
+        let at = usize::from(INDEX[slot]).checked_sub(1)?;
+        if TABLE[at].name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(&TABLE[at]);
         }
         slot = (slot + 1) % SLOTS;
     }
 }
 
-/// No name is longer.
-const LONGEST: usize = 24;
 /// Several times the number of commands, so that probes are short.
 const SLOTS: usize = 1024;
 /// Place in the table + 1 by hash of the name, 0 where there is none.
 static INDEX: [u16; SLOTS] = index();
 
+/// The same in any case.
 const fn hash(name: &[u8]) -> usize {
     let mut hash = name.len() as u32;
     let mut at = 0;
     while at < name.len() {
-        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        hash = (hash ^ name[at].to_ascii_lowercase() as u32).wrapping_mul(0x0100_0193);
         at += 1;
     }
     (hash ^ hash >> 13) as usize

@@ -25,7 +25,9 @@ struct AddOptions {
 pub(super) fn zadd(state: &mut State, args: &[Arg]) -> Out {
     let mut options = AddOptions::default();
     let mut rest = &args[2..];
-    while let [word, after @ ..] = rest {
+    while let [word, after @ ..] = rest
+        && word.first().is_some_and(u8::is_ascii_alphabetic)
+    {
         let slot = if word.is("NX") {
             &mut options.nx
         } else if word.is("XX") {
@@ -75,8 +77,12 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
             "ERR INCR option supports a single increment-element pair",
         ));
     }
-    let given: Result<SmallVec<[f64; 4]>, Fail> = pairs.iter().step_by(2).map(Arg::float).collect();
-    let given = given?;
+    let pairs = pairs.chunks_exact(2);
+    // All of them before anything is changed.
+    let mut given = SmallVec::<[f64; 4]>::new();
+    for pair in pairs.clone() {
+        given.push(pair[0].float()?);
+    }
     let version = state.version;
     if xx && state.db.read::<ZSet>(key)?.is_none() {
         return Ok(if options.increment {
@@ -89,8 +95,8 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
     let (mut added, mut updated) = (0, 0);
     let mut last = None;
     let mut failed = None;
-    for (given, member) in given.into_iter().zip(pairs[1..].iter().step_by(2)) {
-        zset.update(member, |old| {
+    for (given, pair) in given.into_iter().zip(pairs) {
+        zset.update(&pair[1].shared(), |old| {
             let new = match old {
                 Some(old) if options.increment => old + given,
                 _ => given,

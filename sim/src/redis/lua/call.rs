@@ -172,8 +172,9 @@ impl Running {
         }
         self.reach.check(spec, args, version)?;
         self.check_keys(spec, args);
-        let reply = self.state.run(None, spec, run, args);
-        Ok(older::reworded(version, reply, args))
+        let mut reply = self.state.run(None, spec, run, args);
+        older::reword(version, &mut reply, args);
+        Ok(reply)
     }
 
     /// Notes keys that were not declared.

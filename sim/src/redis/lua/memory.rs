@@ -36,7 +36,7 @@ impl Memory {
             state.others.clone_from(&after.others);
             state.subscriptions = after.subscriptions.clone();
             state.undeclared.clone_from(&after.undeclared);
-            state.random = after.random;
+            state.left = after.left.clone();
             state.park.clone_from(&after.park);
             return reply.clone();
         }
@@ -60,7 +60,7 @@ fn key(state: &State, job: &Job) -> u64 {
     state.hash_keys(&mut key, |db| db.digest(state.now_us));
     state.subscriptions.hash(&mut key);
     (&state.undeclared, state.now_us, state.version, state.nodes).hash(&mut key);
-    state.random.hash(&mut key);
+    state.left.hash(&mut key);
     key.write(&job.sha);
     job.function.hash(&mut key);
     (job.keys.len(), job.argv.len(), job.read_only, job.may_grow).hash(&mut key);

@@ -2,8 +2,8 @@
 //!
 //! An [`Engine`] is one interpreter with Redis's sandbox and the scripts it has
 //! compiled. It holds nothing that one run could leave to the next: globals are
-//! read-only, the random generator starts anew, and the server's state is
-//! lent to it for the length of one script.
+//! read-only, what a script does leave behind is part of the server's state
+//! ([`Left`]), and that state is lent to it for the length of one script.
 //!
 //! Lending is a swap: `redis.call` is a closure that outlives every server, so
 //! the state moves into a cell that the closure shares, and back afterwards.
@@ -81,6 +81,38 @@ struct Inner {
     adapt: Function,
     version: Cell<Version>,
     memory: Option<Memory>,
+}
+
+/// What scripts leave to those that come after them, beside keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Left {
+    /// Where `math.random` has come to, once it was used.
+    random: Option<u64>,
+    /// What is set of `cjson`, if anything ever was: by scripts, and by functions,
+    /// which have an interpreter of their own.
+    json: Option<Rc<[JsonSettings; 2]>>,
+}
+
+impl Left {
+    fn json(&self, interpreter: usize) -> JsonSettings {
+        let json = self.json.as_ref();
+        json.map_or_else(JsonSettings::default, |both| both[interpreter])
+    }
+
+    fn set_json(&mut self, interpreter: usize, settings: JsonSettings) {
+        if self.json(interpreter) != settings {
+            let both = self.json.get_or_insert_default();
+            Rc::make_mut(both)[interpreter] = settings;
+            if **both == <[JsonSettings; 2]>::default() {
+                self.json = None; // equal states look alike
+            }
+        }
+    }
+
+    /// The interpreter of scripts is a new one.
+    pub(super) fn flush_scripts(&mut self) {
+        self.set_json(0, JsonSettings::default());
+    }
 }
 
 /// One run of a script, or of a function.
@@ -269,13 +301,15 @@ impl Engine {
         let inner = &*self.inner;
         let (version, selected) = (state.version, state.selected);
         inner.imitate(version);
-        inner.random.begin(version, state.random);
-        inner.json.set(JsonSettings::DEFAULT);
+        inner.random.begin(version, state.left.random);
+        let interpreter = usize::from(job.function.is_some());
+        inner.json.set(state.left.json(interpreter));
         inner.interpreter.host.borrow_mut().begin(state, job);
         let outcome = run();
         let mut host = inner.interpreter.host.borrow_mut();
         host.end(state);
-        state.random = inner.random.end(version);
+        state.left.random = inner.random.end(version);
+        state.left.set_json(interpreter, inner.json.get());
         state.select(selected);
         // Nothing waits in a script; but one that does not end lets others wait.
         state.park = host.park();
@@ -307,7 +341,7 @@ impl Inner {
         let lua = &interpreter.lua;
         lua.globals().raw_set("unpack", raw::unpack(lua)?)?;
         let random = Random::new();
-        let json = SharedJsonSettings::new(Cell::new(JsonSettings::DEFAULT));
+        let json = SharedJsonSettings::new(Cell::new(JsonSettings::default()));
         let native = call::native(&interpreter, &random, &json)?;
         let translate: Function = native.get("translate")?;
         let translate = interpreter.keep(translate)?;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 /// Most items of a leaf, and most children of an inner node.
-const CAP: usize = 64;
+const CAP: usize = 128;
 
 /// A member with its score; ordered by (score, member bytes).
 #[derive(Clone, Debug)]
@@ -89,6 +89,27 @@ impl Tree {
             let left = std::mem::replace(Rc::make_mut(&mut self.root), Node::Leaf(Vec::new()));
             self.root = Rc::new(Node::Inner(vec![Child::of(left), Child::of(right)]));
         }
+    }
+
+    /// Gives an item that is there another score.
+    pub(crate) fn shift(&mut self, before: f64, member: &Bytes, score: f64) {
+        // A small set is one leaf.
+        if let Node::Leaf(items) = Rc::make_mut(&mut self.root) {
+            let from = items.partition_point(|item| item.precedes(before, member));
+            items[from].score = score;
+            let before = |item: &Item| item.precedes(score, member);
+            let behind = &items[from + 1..];
+            let up = behind.partition_point(before);
+            if up > 0 {
+                items[from..=from + up].rotate_left(1);
+            } else {
+                let to = items[..from].partition_point(before);
+                items[to..=from].rotate_right(1);
+            }
+            return;
+        }
+        self.remove(before, member);
+        self.insert(score, member.clone());
     }
 
     /// Removes an item that is there; returns its member.

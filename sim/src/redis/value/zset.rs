@@ -64,7 +64,7 @@ impl ZSet {
     }
 
     /// Sets a member's score; whether it is new.
-    pub(crate) fn insert(&mut self, member: &[u8], score: f64) -> bool {
+    pub(crate) fn insert(&mut self, member: &Bytes, score: f64) -> bool {
         self.update(member, |_| Some(score)).is_none()
     }
 
@@ -72,15 +72,14 @@ impl ZSet {
     /// it alone for `None`. Returns the score it had.
     pub(crate) fn update(
         &mut self,
-        member: &[u8],
+        member: &Bytes,
         to: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> Option<f64> {
         let Some(kept) = self.scores.get_mut(member) else {
             if let Some(score) = to(None) {
-                let member = Bytes::from(member);
-                self.digest = self.digest.wrapping_add(mix(&member, score));
+                self.digest = self.digest.wrapping_add(mix(member, score));
                 self.scores.insert(member.clone(), score);
-                self.order.insert(score, member);
+                self.order.insert(score, member.clone());
             }
             return None;
         };
@@ -89,12 +88,11 @@ impl ZSet {
             && score.to_bits() != before.to_bits()
         {
             *kept = score;
-            let member = self.order.remove(before, member);
             self.digest = self
                 .digest
-                .wrapping_sub(mix(&member, before))
-                .wrapping_add(mix(&member, score));
-            self.order.insert(score, member);
+                .wrapping_sub(mix(member, before))
+                .wrapping_add(mix(member, score));
+            self.order.shift(before, member, score);
         }
         Some(before)
     }

@@ -1,7 +1,7 @@
 //! `cjson`: JSON, as Redis's library writes and reads it.
 //!
-//! What a script sets (`encode_max_depth` and its like) holds until it ends. In
-//! Redis it outlives the script, and holds for all that come after it.
+//! What a script sets (`encode_max_depth` and its like) outlives it, as in Redis,
+//! and holds for all that come after it ([`super::super::Left`]).
 
 use mlua::{Lua, MultiValue, Table, Value};
 

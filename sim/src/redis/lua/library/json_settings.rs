@@ -1,4 +1,4 @@
-//! What a script can set of `cjson`, until it ends.
+//! What a script can set of `cjson`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,14 +8,14 @@ use mlua::{Lua, MultiValue, Table, Value};
 use super::Args;
 
 /// What becomes of infinities, and of what is not a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Invalid {
     Refused,
     Written,
     Null,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::redis::lua) struct Settings {
     pub(super) sparse_convert: bool,
     pub(super) sparse_ratio: i64,
@@ -31,18 +31,20 @@ pub(in crate::redis::lua) struct Settings {
     keep_buffer: bool,
 }
 
-impl Settings {
-    pub(in crate::redis::lua) const DEFAULT: Self = Self {
-        sparse_convert: false,
-        sparse_ratio: 2,
-        sparse_safe: 10,
-        encode_depth: 1000,
-        decode_depth: 1000,
-        precision: 14,
-        encode_invalid: Invalid::Refused,
-        decode_invalid: true,
-        keep_buffer: true,
-    };
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sparse_convert: false,
+            sparse_ratio: 2,
+            sparse_safe: 10,
+            encode_depth: 1000,
+            decode_depth: 1000,
+            precision: 14,
+            encode_invalid: Invalid::Refused,
+            decode_invalid: true,
+            keep_buffer: true,
+        }
+    }
 }
 
 /// Those of the script that is running.
@@ -170,18 +172,7 @@ mod tests {
 
     /// The answers are those of Redis 7.0.15.
     #[test]
-    fn what_is_set_holds_until_the_script_ends() {
-        let mut bench = Bench::new();
-        let mut eval = |script: &str| {
-            let reply = bench.eval(script);
-            // Without the place at the end.
-            let end = reply.find(" script: ").unwrap_or(reply.len());
-            reply[..end].to_owned()
-        };
-        let deep = "-ERR user_script:1: Cannot serialise, excessive depth (2)";
-        let nested = "return cjson.encode({{1}})";
-        assert_eq!(eval(&format!("cjson.encode_max_depth(1) {nested}")), deep);
-        assert_eq!(eval(nested), r#""[[1]]""#, "by then it has ended");
+    fn each_setting_does_what_it_does_in_redis() {
         for (script, answer) in [
             ("return cjson.encode_max_depth()", ":1000"),
             ("return {cjson.encode_sparse_array(true)}", "[:1, :2, :10]"),
@@ -219,7 +210,7 @@ mod tests {
                 "-ERR user_script:1: Found too many nested data structures (2) at character 2",
             ),
         ] {
-            assert_eq!(eval(script), answer, "{script}");
+            assert_eq!(eval(&mut Bench::new(), script), answer, "{script}");
         }
         for (text, why) in [
             ("[0x10]", "number"),
@@ -233,7 +224,46 @@ mod tests {
             let told = format!(
                 "-ERR user_script:1: Expected value but found invalid {why} at character 2"
             );
-            assert_eq!(eval(&script), told, "{text}");
+            assert_eq!(eval(&mut Bench::new(), &script), told, "{text}");
         }
+    }
+
+    /// What a script sets holds for all that come after it, until the scripts are
+    /// flushed; functions have settings of their own, until the server restarts.
+    #[test]
+    fn what_is_set_stays() {
+        let mut bench = Bench::new();
+        let fresh = bench.server.digest();
+        let depth = "return cjson.encode_max_depth()";
+        let library = "#!lua name=l\nredis.register_function('depth', function(_, args) return cjson.encode_max_depth(args[1]) end)";
+        bench.run_as(1, &["FUNCTION", "LOAD", library]);
+        assert_eq!(bench.run("FCALL depth 0"), ":1000");
+        let default = bench.server.digest();
+        assert_ne!(fresh, default);
+        eval(&mut bench, "cjson.encode_max_depth(1)");
+        assert_ne!(bench.server.digest(), default, "it is part of the state");
+        let fork = bench.server.clone();
+        assert_eq!(eval(&mut bench, depth), ":1");
+        let deep = "-ERR user_script:1: Cannot serialise, excessive depth (2)";
+        assert_eq!(eval(&mut bench, "return cjson.encode({{1}})"), deep);
+        assert_eq!(bench.run("FCALL depth 0 77"), ":77");
+        assert_eq!(eval(&mut bench, depth), ":1");
+        bench.run("SCRIPT FLUSH");
+        assert_eq!(eval(&mut bench, depth), ":1000");
+        bench.run("FUNCTION FLUSH");
+        bench.run_as(1, &["FUNCTION", "LOAD", library]);
+        assert_eq!(bench.run("FCALL depth 0"), ":77");
+        bench.server.restart(true);
+        assert_eq!(bench.run("FCALL depth 0"), ":1000");
+        bench.server = fork;
+        assert_eq!(bench.run("FCALL depth 0"), ":1000");
+        assert_eq!(eval(&mut bench, depth), ":1");
+    }
+
+    /// The reply, without the place at the end of an error.
+    fn eval(bench: &mut Bench, script: &str) -> String {
+        let reply = bench.eval(script);
+        let end = reply.find(" script: ").unwrap_or(reply.len());
+        reply[..end].to_owned()
     }
 }
