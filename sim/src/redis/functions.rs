@@ -1,9 +1,8 @@
 //! Libraries of functions: what a server knows of them.
 //!
-//! A library is its code. What it registered when it was loaded is kept beside
-//! it; the functions themselves are made anew for each call, so that nothing
-//! which a library keeps in its own variables goes from one call to the next.
-//! Redis does not forget it: a server would then no longer be a value.
+//! A library is its code, what it registered when it was loaded, and what it
+//! keeps in its own variables, as a text: a server is a value, and the functions
+//! themselves are made anew for each call.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -68,6 +67,19 @@ pub(super) struct Function {
 pub(super) struct Library {
     pub(super) code: Bytes,
     pub(super) functions: BTreeMap<Bytes, Function>,
+    pub(super) locals: Locals,
+}
+
+/// What the variables of a library hold between two calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Locals {
+    /// What its text says.
+    #[default]
+    AsLoaded,
+    /// Something else, as the interpreter writes it down.
+    Changed(Bytes),
+    /// Something that cannot be written down, and why.
+    Lost(Bytes),
 }
 
 /// All libraries by name.
@@ -88,20 +100,20 @@ impl Libraries {
     }
 
     /// The function of this name, in any case: its own name, itself, and its
-    /// library. O(libraries · log functions) as a rule.
-    pub(super) fn function(&self, name: &[u8]) -> Option<(&Bytes, &Function, &Library)> {
+    /// library with its name. O(libraries · log functions) as a rule.
+    pub(super) fn function(&self, name: &[u8]) -> Option<(&Bytes, &Function, (&Bytes, &Library))> {
         let of = |library: &'_ Library, name: &[u8]| {
             let all = library.functions.keys();
             let mut all = all.filter(|known| known.eq_ignore_ascii_case(name));
             all.next().cloned()
         };
-        self.0.values().find_map(|library| {
+        self.0.iter().find_map(|(of_name, library)| {
             let known = match library.functions.get_key_value(name) {
                 Some((known, _)) => known.clone(),
                 None => of(library, name)?,
             };
             let (known, function) = library.functions.get_key_value(&known)?;
-            Some((known, function, library))
+            Some((known, function, (of_name, library)))
         })
     }
 
@@ -116,6 +128,22 @@ impl Libraries {
     /// Takes a library in, in the place of one of the same name.
     pub(super) fn insert(&mut self, name: Bytes, library: Library) {
         Rc::make_mut(&mut self.0).insert(name, library);
+    }
+
+    /// The variables of this library have come to hold this.
+    pub(super) fn set_locals(&mut self, name: &[u8], locals: Locals) {
+        if self.0.get(name).is_some_and(|known| known.locals != locals)
+            && let Some(library) = Rc::make_mut(&mut self.0).get_mut(name)
+        {
+            library.locals = locals;
+        }
+    }
+
+    /// They are loaded anew.
+    pub(super) fn reload(&mut self) {
+        for library in Rc::make_mut(&mut self.0).values_mut() {
+            library.locals = Locals::AsLoaded;
+        }
     }
 
     /// Whether there was one.

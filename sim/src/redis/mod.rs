@@ -447,6 +447,7 @@ impl Server {
         let mut libraries = Libraries::default();
         if keep_data {
             libraries = std::mem::take(&mut state.libraries);
+            libraries.reload();
             db = state.db.without_watches();
             let kept = state.others.iter();
             others = kept.map(|(n, db)| (*n, db.without_watches())).collect();

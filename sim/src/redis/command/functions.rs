@@ -5,7 +5,7 @@ use sluice_core::redis::{Bytes, Reply};
 use super::scripts::{reach, split_keys};
 use super::shebang::read_only;
 use super::{Arg, Fail, Out, glob};
-use crate::redis::functions::{self, Flags, Libraries, Library};
+use crate::redis::functions::{self, Flags, Libraries, Library, Locals};
 use crate::redis::lua::{Engine, Job, sha1_hex};
 use crate::redis::{Server, SessionId, rdb};
 
@@ -26,7 +26,8 @@ fn call(
 ) -> Out {
     let libraries = server.state.libraries.clone();
     let found = libraries.function(&args[1]);
-    let (name, function, library) = found.ok_or(Fail::fixed("ERR Function not found"))?;
+    let (name, function, (library_name, library)) =
+        found.ok_or(Fail::fixed("ERR Function not found"))?;
     let count = args[2].int();
     let count = count.map_err(|_| Fail::fixed("ERR Bad number of keys provided"))?;
     let (keys, argv) = split_keys(count, &args[3..])?;
@@ -45,7 +46,13 @@ fn call(
         typed: server.state.types_scripts(id),
     };
     let (_, body) = functions::head(&library.code).map_err(refused)?;
-    engine.call(&mut server.state, body, &job)
+    if let Locals::Lost(why) = &library.locals {
+        let head: &[u8] =
+            b"ERR the simulated server cannot keep what this library has put into its variables: ";
+        return Err(Fail::new([head, why].concat()));
+    }
+    let called = (&**library_name, &library.locals);
+    engine.call(&mut server.state, called, body, &job)
 }
 
 fn refused(text: Vec<u8>) -> Fail {
@@ -134,7 +141,14 @@ fn create(
     if let Some(twice) = others.first_known(functions.keys()) {
         return Err(function_exists(twice));
     }
-    Ok((Bytes::from(name), Library { code, functions }))
+    Ok((
+        Bytes::from(name),
+        Library {
+            code,
+            functions,
+            locals: Locals::AsLoaded,
+        },
+    ))
 }
 
 fn function_exists(name: &[u8]) -> Fail {
@@ -465,15 +479,5 @@ mod tests {
         assert_eq!(restore(&mut bench, &dumped, "x"), policy);
         let library = r#"[["library_name", "m""#;
         assert!(bench.run("FUNCTION LIST").starts_with(library), "as before");
-    }
-
-    /// Otherwise a server would not be a value.
-    #[test]
-    fn nothing_goes_from_one_call_to_the_next() {
-        let mut bench = Bench::new();
-        let code = "#!lua name=l\nlocal n = 0\nredis.register_function('count', function() n = n + 1 return n end)";
-        bench.run_as(1, &["FUNCTION", "LOAD", code]);
-        assert_eq!(bench.run("FCALL count 0"), ":1");
-        assert_eq!(bench.run("FCALL count 0"), ":1");
     }
 }

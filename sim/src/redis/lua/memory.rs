@@ -35,6 +35,7 @@ impl Memory {
             state.db = after.db.clone();
             state.others.clone_from(&after.others);
             state.subscriptions = after.subscriptions.clone();
+            state.libraries = after.libraries.clone();
             state.undeclared.clone_from(&after.undeclared);
             state.left = after.left.clone();
             state.park.clone_from(&after.park);
@@ -61,6 +62,9 @@ fn key(state: &State, job: &Job) -> u64 {
     state.subscriptions.hash(&mut key);
     (&state.undeclared, state.now_us, state.version, state.nodes).hash(&mut key);
     state.left.hash(&mut key);
+    if job.function.is_some() {
+        state.libraries.hash(&mut key);
+    }
     key.write(&job.sha);
     job.function.hash(&mut key);
     (job.keys.len(), job.argv.len(), job.read_only, job.may_grow).hash(&mut key);

@@ -21,6 +21,7 @@ mod random;
 mod raw;
 mod register;
 mod texts;
+mod variables;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -34,7 +35,8 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::cluster::Reach;
 use super::command::{Arg, Fail};
-use super::{Sha, State, Version, functions};
+use super::functions::{self, Locals};
+use super::{Sha, State, Version};
 use crate::digest::FixedState;
 use call::Running;
 use convert::Reading;
@@ -42,6 +44,7 @@ use library::{JsonSettings, SharedJsonSettings};
 use memory::Memory;
 use random::Random;
 use raw::{Interpreter, Kept, Kind, Stack};
+use variables::Variables;
 
 /// A script that has executed so many Lua instructions (a second or two) is taken
 /// to be endless: it is not run any further, and keeps the server busy.
@@ -77,6 +80,7 @@ struct Inner {
     /// Makes the globals those of a library that is loaded (true) or runs.
     load: Function,
     callbacks: Kept,
+    variables: Variables,
     /// Makes the globals those of a version; and which it is.
     adapt: Function,
     version: Cell<Version>,
@@ -263,18 +267,26 @@ impl Engine {
         loaded
     }
 
-    /// Calls a function of a library.
+    /// Calls a function of a library: its name, what its variables hold, and its
+    /// text without the first line.
     pub(super) fn call(
         &self,
         state: &mut Box<State>,
+        (library, locals): (&[u8], &Locals),
         body: &[u8],
         job: &Job,
     ) -> Result<Reply, Fail> {
         let inner = &*self.inner;
         let run = |state: &mut Box<State>| {
-            self.lent(state, job, || {
+            let mut held = None;
+            let outcome = self.lent(state, job, || {
                 inner.register(job, body)?;
-                inner.finish(job, |stack| {
+                let opened = inner.variables.open(locals).map_err(|error| {
+                    let head: &[u8] =
+                        b"ERR the simulated server cannot read the variables of this library: ";
+                    Fail::new([head, &*variables::why(&error)].concat())
+                })?;
+                let reply = inner.finish(job, |stack| {
                     stack.push_kept(inner.callbacks);
                     let at = stack.top();
                     stack.push_field(at, job.name());
@@ -282,8 +294,15 @@ impl Engine {
                     push_table(stack, job.keys);
                     push_table(stack, job.argv);
                     2
-                })
-            })
+                });
+                held = Some(inner.variables.close(&opened));
+                reply
+            });
+            // One that does not end has not come to hold anything.
+            if let Some(held) = held.filter(|_| state.park.is_none()) {
+                state.libraries.set_locals(library, held);
+            }
+            outcome
         };
         match &inner.memory {
             Some(memory) => memory.recall(state, job, run),
@@ -365,6 +384,7 @@ impl Inner {
             libraries: RefCell::default(),
             load: made.get("load")?,
             callbacks,
+            variables: Variables::new(&interpreter, &made)?,
             adapt,
             version: Cell::new(Version::default()),
             interpreter,

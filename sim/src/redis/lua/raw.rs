@@ -280,6 +280,45 @@ unsafe extern "C-unwind" fn unpacked(l: *mut lua_State) -> c_int {
     }
 }
 
+/// `getupvalue` of Lua's `debug`, which scripts do not have.
+pub(super) fn getupvalue(lua: &Lua) -> mlua::Result<Function> {
+    // SAFETY: one push.
+    unsafe { lua.exec_raw((), |l| ffi::lua_pushcfunction(l, upvalue)) }
+}
+
+unsafe extern "C-unwind" fn upvalue(l: *mut lua_State) -> c_int {
+    // SAFETY: the arguments are checked; there is room for a value and its name,
+    // which belongs to the function.
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TFUNCTION);
+        let at = ffi::luaL_checkinteger(l, 2) as c_int;
+        let name = ffi::lua_getupvalue(l, 1, at);
+        if name.is_null() {
+            return 0;
+        }
+        ffi::lua_pushstring(l, name);
+        ffi::lua_insert(l, -2);
+        2
+    }
+}
+
+/// `setupvalue` of Lua's `debug`; returns nothing.
+pub(super) fn setupvalue(lua: &Lua) -> mlua::Result<Function> {
+    // SAFETY: one push.
+    unsafe { lua.exec_raw((), |l| ffi::lua_pushcfunction(l, set_upvalue)) }
+}
+
+unsafe extern "C-unwind" fn set_upvalue(l: *mut lua_State) -> c_int {
+    // SAFETY: the arguments are checked, and the third is there to be taken.
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TFUNCTION);
+        let at = ffi::luaL_checkinteger(l, 2) as c_int;
+        ffi::lua_settop(l, 3);
+        ffi::lua_setupvalue(l, 1, at);
+        0
+    }
+}
+
 unsafe extern "C-unwind" fn nothing(_: *mut lua_State) -> c_int {
     0
 }

@@ -8,9 +8,9 @@
 --
 -- Takes a table of native functions, returns a table: the stand-in for `_G`
 -- (`global`) and the real globals (`real`); the stand-in that libraries of
--- functions see (`outer`), which `load` switches between loading and running;
--- their functions by name (`callbacks`); and `adapt`, which makes all of it what
--- a version offers.
+-- functions see (`outer`), which `load` switches between loading and running
+-- (`loading`, `running`); their functions by name (`callbacks`); the stand-ins
+-- (`real_of`); and `adapt`, which makes all of it what a version offers.
 local native = ...
 
 local error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall =
@@ -264,4 +264,5 @@ end
 
 return {
     global = global, real = G, outer = outer, load = load_library, callbacks = callbacks, adapt = adapt,
+    loading = L, running = F, real_of = real_of,
 }
