@@ -93,6 +93,8 @@ since! {
     short_lists V7_2;
     /// `XREAD BLOCK` may be called from scripts, where it does not wait.
     reads_waiting_in_scripts V8_0 or Valkey8;
+    /// `HSCAN` takes `NOVALUES`.
+    scans_without_values V8_0 or Valkey8;
     /// `XREAD` takes `+` for the last entry there is.
     reads_last V8_0 or Valkey8;
     /// How far a group is behind is known as soon as what lies ahead of it is.

@@ -317,7 +317,7 @@ impl Server {
                 let wants = self.state.waiting.waiters.get(&number).map(|w| w.wants);
                 let value = self.state.db.peek(&key).map(|entry| &entry.value);
                 if wants.is_some_and(|wants| wants.met_by(value)) {
-                    self.retry(engine, number);
+                    self.retry(engine, number, &key);
                 }
             }
             self.state.select(0);
@@ -347,12 +347,17 @@ impl Server {
             .next()
     }
 
-    /// One more try: the client is answered, or keeps its place.
-    fn retry(&mut self, engine: &Engine, number: u64) {
+    /// One more try, for this key is ready: the client is answered, or keeps its
+    /// place.
+    fn retry(&mut self, engine: &Engine, number: u64, key: &Bytes) {
         let Some(waiter) = self.state.take_waiter(number) else {
             return;
         };
-        let reply = self.perform(engine, waiter.session, &waiter.command);
+        let reply = if self.state.version.waits_by_retrying() || waiter.keys.len() == 1 {
+            self.perform(engine, waiter.session, &waiter.command)
+        } else {
+            self.perform(engine, waiter.session, &for_one(&waiter.command, key))
+        };
         match self.state.park.take() {
             Some(_) => self.state.park(number, waiter),
             None => {
@@ -366,6 +371,36 @@ impl Server {
             }
         }
     }
+}
+
+/// A command that waits for several keys, for one of them. Before 7.2 whoever
+/// waits gets what is at the key that became ready first; since then, at the first
+/// of its keys where something is.
+fn for_one(command: &Command, key: &Bytes) -> Command {
+    let args = &command.args;
+    let is = |name: &str| command.name().eq_ignore_ascii_case(name.as_bytes());
+    let mut one = command.clone();
+    if is("XREAD") || is("XREADGROUP") {
+        // A group may have any name.
+        let options = if is("XREAD") { 1 } else { 4 };
+        let word = |arg: &Bytes| arg.eq_ignore_ascii_case(b"streams");
+        let streams = args[options..].iter().position(word);
+        let streams = streams.map_or(args.len(), |at| options + at + 1);
+        let (keys, ids) = args[streams..].split_at((args.len() - streams) / 2);
+        let at = keys.iter().position(|name| name == key).unwrap_or(0);
+        one.args.truncate(streams);
+        one.args.extend([key.clone(), ids[at].clone()]);
+    } else if is("BLMPOP") || is("BZMPOP") {
+        // name timeout count key … options
+        let count = std::str::from_utf8(&args[2]).ok();
+        let count = count.and_then(|text| text.parse().ok()).unwrap_or(1);
+        one.args
+            .splice(2..3 + count, [Bytes::from("1"), key.clone()]);
+    } else {
+        // name key … timeout
+        one.args.splice(1..args.len() - 1, [key.clone()]);
+    }
+    one
 }
 
 #[cfg(test)]

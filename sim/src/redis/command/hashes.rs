@@ -2,7 +2,6 @@
 
 use sluice_core::redis::{Bytes, Reply};
 
-use super::keys::{page, pattern_of};
 use super::sets::random_count;
 use super::{Arg, Fail, Out, bulk, flag, int};
 use crate::redis::State;
@@ -173,16 +172,4 @@ pub(super) fn hrandfield(state: &mut State, args: &[Arg]) -> Out {
     }
     state.draw = draw;
     Ok(Reply::Array(out))
-}
-
-pub(super) fn hscan(state: &mut State, args: &[Arg]) -> Out {
-    let pattern = pattern_of(&args[2], &args[3..], false)?;
-    let mut out = Vec::new();
-    if let Some(hash) = state.db.read::<Hash>(&args[1])? {
-        for (field, value) in hash.iter().filter(|(field, _)| pattern.accepts(field)) {
-            out.push(Reply::Bulk(field.clone()));
-            out.push(Reply::Bulk(value.clone()));
-        }
-    }
-    Ok(page(out))
 }

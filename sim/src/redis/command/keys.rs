@@ -4,7 +4,6 @@ use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, flag, int};
 use crate::redis::State;
-use crate::redis::value::{Set, Value, ZSet};
 
 /// The point in time, in milliseconds since the epoch, that an option means.
 pub(super) fn expiry_ms(
@@ -195,99 +194,6 @@ fn move_key(state: &mut State, from: &Arg, to: &Arg, replace: bool) -> Result<bo
         state.db.put(to.shared(), entry.value, entry.expires);
     }
     Ok(true)
-}
-
-/// The filter of the `SCAN` family.
-pub(super) struct Pattern<'a> {
-    glob: Option<Arg<'a>>,
-    type_name: Option<Arg<'a>>,
-}
-
-impl Pattern<'_> {
-    pub(super) fn accepts(&self, text: &[u8]) -> bool {
-        self.glob.is_none_or(|glob| self::glob(&glob, text))
-    }
-}
-
-/// Reads cursor and options. Every scan here completes in one page, whatever
-/// `COUNT` says: Redis promises only that nothing present throughout is missed.
-pub(super) fn pattern_of<'a>(
-    cursor: &Arg,
-    options: &[Arg<'a>],
-    types: bool,
-) -> Result<Pattern<'a>, Fail> {
-    // As C's `strtoul` reads it, which takes a sign, and nothing for 0.
-    let digits = match cursor.split_first() {
-        Some((b'+' | b'-', rest)) if !rest.is_empty() => rest,
-        _ => cursor,
-    };
-    let fits = std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u64>().is_ok());
-    let plain = digits.iter().all(u8::is_ascii_digit);
-    if !(cursor.is_empty() || plain && fits) {
-        return Err(Fail::fixed("ERR invalid cursor"));
-    }
-    let mut found = Pattern {
-        glob: None,
-        type_name: None,
-    };
-    for option in options.chunks(2) {
-        match option {
-            [name, value] if name.is("COUNT") => {
-                if value.int()? < 1 {
-                    return Err(Fail::SYNTAX);
-                }
-            }
-            [name, value] if name.is("MATCH") => found.glob = Some(*value),
-            [name, value] if types && name.is("TYPE") => found.type_name = Some(*value),
-            _ => return Err(Fail::SYNTAX),
-        }
-    }
-    Ok(found)
-}
-
-/// The one page of a scan: cursor 0 and everything.
-pub(super) fn page(items: Vec<Reply>) -> Reply {
-    Reply::Array(vec![Reply::bulk(b"0"), Reply::Array(items)])
-}
-
-pub(super) fn scan(state: &mut State, args: &[Arg]) -> Out {
-    let pattern = pattern_of(&args[1], &args[2..], true)?;
-    let wanted = |value: &Value| {
-        pattern
-            .type_name
-            .is_none_or(|name| name.is(value.type_name()))
-    };
-    let found = state
-        .db
-        .live_keys()
-        .filter(|(key, value)| pattern.accepts(key) && wanted(value))
-        .map(|(key, _)| Reply::Bulk(key.clone()));
-    Ok(page(found.collect()))
-}
-
-pub(super) fn sscan(state: &mut State, args: &[Arg]) -> Out {
-    let pattern = pattern_of(&args[2], &args[3..], false)?;
-    let mut out = Vec::new();
-    if let Some(set) = state.db.read::<Set>(&args[1])? {
-        let found = set.iter().filter(|member| pattern.accepts(member));
-        out.extend(found.map(|member| Reply::Bulk(member.clone())));
-    }
-    Ok(page(out))
-}
-
-pub(super) fn zscan(state: &mut State, args: &[Arg]) -> Out {
-    let pattern = pattern_of(&args[2], &args[3..], false)?;
-    let version = state.version;
-    let mut out = Vec::new();
-    if let Some(zset) = state.db.read::<ZSet>(&args[1])? {
-        for (member, score) in zset.range(0, zset.len()) {
-            if pattern.accepts(member) {
-                out.push(Reply::Bulk(member.clone()));
-                out.push(super::score(score, version));
-            }
-        }
-    }
-    Ok(page(out))
 }
 
 /// Redis's glob: `*`, `?`, `[a-z]`, `[^…]`, and `\` to quote. More than a thousand

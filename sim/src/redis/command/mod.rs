@@ -28,6 +28,7 @@ mod memory;
 mod object;
 mod operations;
 mod pubsub;
+mod scan;
 pub(super) mod scripts;
 mod server;
 mod sets;

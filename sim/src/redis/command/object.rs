@@ -73,6 +73,11 @@ fn encoding(value: &Value, settings: &Settings, version: Version) -> &'static st
     }
 }
 
+/// Whether a value has one of the encodings that are read as a whole.
+pub(super) fn is_compact(value: &Value, settings: &Settings, version: Version) -> bool {
+    matches!(encoding(value, settings, version), "listpack" | "intset")
+}
+
 pub(super) fn object(state: &mut State, args: &[Arg]) -> Out {
     let word = &args[1];
     if word.is("HELP") && args.len() == 2 {

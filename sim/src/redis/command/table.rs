@@ -9,7 +9,7 @@ use super::containers::{self, Subcommands};
 use super::{
     Arg, Out, access, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
     functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, operations, pubsub,
-    scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    scan, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -364,7 +364,7 @@ const TABLE: &[Spec] = table! {
     Data "hmget" -3 r ONE hashes::hmget;
     Data "hmset" -4 g ONE hashes::hmset;
     Data "hrandfield" -2 r ONE hashes::hrandfield;
-    Data "hscan" -3 r ONE hashes::hscan;
+    Data "hscan" -3 r ONE scan::hscan;
     Data "hset" -4 g ONE hashes::hset;
     Data "hsetnx" 4 g ONE hashes::hsetnx;
     Data "hstrlen" 3 r ONE hashes::hstrlen;
@@ -430,7 +430,7 @@ const TABLE: &[Spec] = table! {
     Data "rpushx" -3 g ONE lists::rpushx;
     Data "sadd" -3 g ONE sets::sadd;
     Session "save" 1 r NO operations::save;
-    Data "scan" -2 r NO keys::scan;
+    Data "scan" -2 r NO scan::scan;
     Data "scard" 2 r ONE sets::scard;
     Session "script" -2 r NO scripts::script;
     Data "sdiff" -2 r ALL sets::sdiff;
@@ -457,7 +457,7 @@ const TABLE: &[Spec] = table! {
     Data "spublish" 3 r NO pubsub::spublish;
     Data "srandmember" -2 r ONE sets::srandmember;
     Data "srem" -3 w ONE sets::srem;
-    Data "sscan" -3 r ONE keys::sscan;
+    Data "sscan" -3 r ONE scan::sscan;
     Session "ssubscribe" -2 r NO pubsub::ssubscribe;
     Data "strlen" 2 r ONE strings::strlen;
     Session "subscribe" -2 r NO pubsub::subscribe;
@@ -518,7 +518,7 @@ const TABLE: &[Spec] = table! {
     Data "zrevrangebylex" -4 r ONE zranges::zrevrangebylex;
     Data "zrevrangebyscore" -4 r ONE zranges::zrevrangebyscore;
     Data "zrevrank" -3 r ONE zsets::zrevrank;
-    Data "zscan" -3 r ONE keys::zscan;
+    Data "zscan" -3 r ONE scan::zscan;
     Data "zscore" 3 r ONE zsets::zscore;
     Data "zunion" -3 r COUNTED zsetops::zunion;
     Data "zunionstore" -4 g STORED zsetops::zunionstore;

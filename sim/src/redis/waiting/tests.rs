@@ -3,7 +3,7 @@
 use sluice_core::redis::Command;
 
 use super::super::tests::Bench;
-use super::super::{Server, SessionId};
+use super::super::{Server, SessionId, Version};
 
 impl Bench {
     /// Submits; what it answered, or `waits`.
@@ -48,6 +48,37 @@ fn who_waits_longest_is_served_first() {
         ]
     );
     assert_eq!(bench.submit(1, "BLPOP b 0"), r#"["b", "4"]"#);
+}
+
+/// Before 7.2 what became ready first is served first; since then a command that
+/// waited looks at its keys in its own order.
+#[test]
+fn which_of_several_keys_is_served() {
+    for (version, first) in [(Version::V7_0, 1), (Version::V7_2, 0)] {
+        let mut bench = Bench::new();
+        bench.server = Server::with_version(version);
+        for (line, replies) in [
+            ("BLPOP k1 k2 0", [r#"1: ["k1", "y"]"#, r#"1: ["k2", "x"]"#]),
+            (
+                "BLMPOP 0 2 k1 k2 LEFT COUNT 1",
+                [r#"1: ["k1", ["y"]]"#, r#"1: ["k2", ["x"]]"#],
+            ),
+        ] {
+            bench.submit(1, line);
+            for line in ["MULTI", "RPUSH k2 x", "RPUSH k1 y", "EXEC"] {
+                bench.submit(2, line);
+            }
+            assert_eq!(bench.replies(), [replies[first]], "{version:?} {line}");
+            bench.submit(2, "DEL k1 k2");
+        }
+        bench.submit(1, "XREAD BLOCK 0 STREAMS s1 s2 0 0");
+        for line in ["MULTI", "XADD s2 1-1 a b", "XADD s1 1-1 a b", "EXEC"] {
+            bench.submit(2, line);
+        }
+        let both = r#"1: [["s1", [["1-1", ["a", "b"]]]], ["s2", [["1-1", ["a", "b"]]]]]"#;
+        let one = r#"1: [["s2", [["1-1", ["a", "b"]]]]]"#;
+        assert_eq!(bench.replies(), [[both, one][first]], "{version:?}");
+    }
 }
 
 /// What a key holds while nobody looks is nobody's.
