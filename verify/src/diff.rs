@@ -10,6 +10,7 @@
 mod canonical;
 mod line;
 mod search;
+mod texts;
 mod words;
 
 use std::fmt;

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use sha1::{Digest as _, Sha1};
 
+use super::texts;
+
 const TEMPLATES: &str = include_str!("templates.txt");
 const SCRIPTS: &str = include_str!("scripts.txt");
 const LIBRARIES: &str = include_str!("libraries.txt");
@@ -162,13 +164,16 @@ fn pool(placeholder: &str) -> &'static [&'static str] {
     }
 }
 
-/// Fills a template; each `{X}` takes the next of `picks`.
+/// Fills a template; each `{X}` takes the next of `picks`, and each `{word}` is made
+/// up from all of them.
 ///
 /// # Panics
 /// If the template, which is ours, has an unknown placeholder.
 #[must_use]
 pub fn fill(template: &str, picks: &[usize]) -> Vec<Vec<u8>> {
+    let all = picks;
     let mut picks = picks.iter().cycle();
+    let mut made = 0;
     let mut pick = |pool: &'static [&'static str]| pool[picks.next().expect("cycles") % pool.len()];
     let word = |word: Vec<u8>| {
         let placeholder = word
@@ -178,7 +183,11 @@ pub fn fill(template: &str, picks: &[usize]) -> Vec<Vec<u8>> {
         match placeholder {
             // The digest of a script.
             Some("H") => digest(pick(scripts())),
-            Some(placeholder) => unescape(pick(pool(placeholder))),
+            Some(placeholder) => {
+                made += 1;
+                let text = texts::made_up(placeholder, all, made);
+                text.unwrap_or_else(|| unescape(pick(pool(placeholder))))
+            }
             None => word,
         }
     };

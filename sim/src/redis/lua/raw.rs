@@ -545,6 +545,21 @@ impl Stack {
             }))
         }
     }
+
+    /// The name by which this function was called; by another native it has none.
+    pub(super) fn called(&self) -> String {
+        // SAFETY: as in `place`; a name that is there ends with a zero.
+        unsafe {
+            let mut debug: ffi::lua_Debug = std::mem::zeroed();
+            if ffi::lua_getstack(self.l(), 0, &raw mut debug) != 0 {
+                ffi::lua_getinfo(self.l(), c"n".as_ptr(), &raw mut debug);
+            }
+            if debug.name.is_null() {
+                return "?".to_owned();
+            }
+            CStr::from_ptr(debug.name).to_string_lossy().into_owned()
+        }
+    }
 }
 
 /// Where a function is in its source.

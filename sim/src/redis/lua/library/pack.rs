@@ -33,7 +33,7 @@ impl Wrong {
     }
 
     /// Leaves the error on the stack, in the name of the line that called.
-    fn raise(self, stack: &mut Stack, name: &str, text: &mut Vec<u8>) -> Raise {
+    fn raise(self, stack: &mut Stack, text: &mut Vec<u8>) -> Raise {
         text.clear();
         if let Some(Some(place)) = stack.place(1) {
             text.extend_from_slice(format!("{}:{}: ", place.short, place.line).as_bytes());
@@ -41,6 +41,7 @@ impl Wrong {
         match self {
             Self::Plain(what) => text.extend_from_slice(what.as_bytes()),
             Self::Argument(at, why) => {
+                let name = stack.called();
                 text.extend_from_slice(format!("bad argument #{at} to '{name}' ({why})").as_bytes())
             }
         }
@@ -170,7 +171,7 @@ fn pack(stack: &mut Stack, running: &mut Running) -> Out {
             stack.push_bytes(out);
             Ok(1)
         }
-        Err(wrong) => Err(wrong.raise(stack, "pack", out)),
+        Err(wrong) => Err(wrong.raise(stack, out)),
     }
 }
 
@@ -237,7 +238,7 @@ fn put(out: &mut Vec<u8>, bytes: &[u8], little: bool) {
 fn unpack(stack: &mut Stack, running: &mut Running) -> Out {
     match unpack_all(stack, &mut running.text) {
         Ok(count) => Ok(count),
-        Err(wrong) => Err(wrong.raise(stack, "unpack", &mut running.text)),
+        Err(wrong) => Err(wrong.raise(stack, &mut running.text)),
     }
 }
 
@@ -343,7 +344,7 @@ fn size(stack: &mut Stack, running: &mut Running) -> Out {
             stack.push_number(size as f64);
             Ok(1)
         }
-        Err(wrong) => Err(wrong.raise(stack, "size", &mut running.text)),
+        Err(wrong) => Err(wrong.raise(stack, &mut running.text)),
     }
 }
 
