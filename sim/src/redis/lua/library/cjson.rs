@@ -7,6 +7,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::Args;
 use super::json_settings::{Invalid, Settings, Shared};
+use super::json_tokens::{Token, Tokens};
 use crate::redis::number::format_g;
 
 /// Deeper than this the stack of a thread may end (2 MB; 2,000 were too many in
@@ -47,7 +48,7 @@ impl Writer<'_> {
             Value::Number(n) => self.number(*n)?,
             Value::String(text) => write_string(&mut self.out, &text.as_bytes()),
             Value::Table(_) if depth > self.set.encode_depth.min(MAX_DEPTH) => {
-                let text = format!("Cannot serialise, excessive depth ({depth})");
+                let text = format!("Cannot serialise, excessive nesting ({depth})");
                 return Err(self.args.error(&text));
             }
             Value::Table(table) => match self.array_len(table)? {
@@ -64,7 +65,7 @@ impl Writer<'_> {
                 _ => self.object(table, depth)?,
             },
             other => {
-                let text = format!("Cannot serialise {}: type not supported", other.type_name());
+                let text = format!("Cannot serialise {}: type not supported", type_name(other));
                 return Err(self.args.error(&text));
             }
         }
@@ -86,9 +87,12 @@ impl Writer<'_> {
                     self.value(&key, depth)?;
                     self.out.push(b'"');
                 }
-                _ => {
-                    let text = "Cannot serialise table: table key must be a number or string";
-                    return Err(self.args.error(text));
+                other => {
+                    let text = format!(
+                        "Cannot serialise {}: table key must be a number or string",
+                        type_name(&other)
+                    );
+                    return Err(self.args.error(&text));
                 }
             }
             self.out.push(b':');
@@ -103,12 +107,22 @@ impl Writer<'_> {
     fn array_len(&self, table: &Table) -> mlua::Result<Option<usize>> {
         let (mut count, mut most) = (0i64, 0i64);
         for pair in table.pairs::<Value, Value>() {
-            match pair?.0 {
-                Value::Integer(n) if n > 0 => {
-                    count += 1;
-                    most = most.max(n);
-                }
+            let key = match pair?.0 {
+                Value::Integer(n) => n as f64,
+                Value::Number(n) => n,
                 _ => return Ok(None),
+            };
+            if key < 1.0 || key.floor() != key {
+                return Ok(None);
+            }
+            count += 1;
+            if key > most as f64 {
+                // A C `int`, which is the least one when it does not fit.
+                most = if key <= f64::from(i32::MAX) {
+                    key as i64
+                } else {
+                    i64::from(i32::MIN)
+                };
             }
         }
         let Settings {
@@ -124,7 +138,7 @@ impl Writer<'_> {
             let text = "Cannot serialise table: excessively sparse array";
             return Err(self.args.error(text));
         }
-        Ok(Some(most as usize))
+        Ok(usize::try_from(most).ok())
     }
 
     fn number(&mut self, n: f64) -> mlua::Result<()> {
@@ -150,6 +164,15 @@ impl Writer<'_> {
     }
 }
 
+/// As Lua names it, to which all numbers are one.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "number",
+        Value::LightUserData(_) => "userdata",
+        other => other.type_name(),
+    }
+}
+
 fn write_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for byte in text {
@@ -171,265 +194,80 @@ fn write_string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// A JSON text being read.
 struct Reader<'a> {
-    text: &'a [u8],
-    at: usize,
+    tokens: Tokens<'a>,
     lua: &'a Lua,
     args: &'a Args<'a>,
-    set: Settings,
+    most: usize,
 }
 
 impl Reader<'_> {
-    fn peek(&mut self) -> Option<u8> {
-        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-        self.text.get(self.at).copied()
-    }
-
-    fn unexpected(&mut self, wanted: &str) -> mlua::Error {
-        let found = match self.peek() {
-            None => "T_END",
-            Some(b'{') => "T_OBJ_BEGIN",
-            Some(b'}') => "T_OBJ_END",
-            Some(b'[') => "T_ARR_BEGIN",
-            Some(b']') => "T_ARR_END",
-            Some(b',') => "T_COMMA",
-            Some(b':') => "T_COLON",
-            Some(_) => "invalid token",
-        };
-        let at = self.at + 1;
+    fn unexpected(&self, wanted: &str, found: &Token) -> mlua::Error {
+        let (found, at) = (found.name(), self.tokens.start + 1);
         self.args.error(&format!(
             "Expected {wanted} but found {found} at character {at}"
         ))
     }
 
-    fn value(&mut self, depth: usize) -> mlua::Result<Value> {
-        let rest = |reader: &Self| &reader.text[reader.at..];
-        match self.peek() {
-            Some(b'{' | b'[') if depth > self.set.decode_depth.min(MAX_DEPTH) => {
+    fn value(&mut self, token: Token, depth: usize) -> mlua::Result<Value> {
+        match token {
+            Token::Text(text) => Ok(Value::String(self.lua.create_string(text)?)),
+            Token::Number(n) => Ok(Value::Number(n)),
+            Token::Boolean(yes) => Ok(Value::Boolean(yes)),
+            Token::Null => Ok(Value::NULL),
+            Token::ObjectBegin | Token::ArrayBegin if depth > self.most => {
                 let text = format!(
                     "Found too many nested data structures ({depth}) at character {}",
-                    self.at + 1
+                    self.tokens.at
                 );
                 Err(self.args.error(&text))
             }
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => {
-                let text = self.string()?;
-                Ok(Value::String(self.lua.create_string(text)?))
-            }
-            Some(b't') if rest(self).starts_with(b"true") => Ok(self.word(4, Value::Boolean(true))),
-            Some(b'f') if rest(self).starts_with(b"false") => {
-                Ok(self.word(5, Value::Boolean(false)))
-            }
-            Some(b'n') if rest(self).starts_with(b"null") => Ok(self.word(4, Value::NULL)),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            // Also what JSON does not call a number, where C does.
-            Some(b'i' | b'I' | b'n' | b'N' | b'+')
-                if self.set.decode_invalid && self.is_invalid_number() =>
-            {
-                self.number()
-            }
-            _ => Err(self.unexpected("value")),
+            Token::ObjectBegin => self.object(depth),
+            Token::ArrayBegin => self.array(depth),
+            other => Err(self.unexpected("value", &other)),
         }
-    }
-
-    fn word(&mut self, len: usize, value: Value) -> Value {
-        self.at += len;
-        value
-    }
-
-    /// An infinity or what is not a number, and its length.
-    fn odd_number(&self) -> Option<(f64, usize)> {
-        let rest = &self.text[self.at..];
-        let sign = usize::from(matches!(rest.first(), Some(b'-' | b'+')));
-        let word = &rest[sign..];
-        let is = |name: &[u8]| {
-            word.get(..name.len())
-                .is_some_and(|w| w.eq_ignore_ascii_case(name))
-        };
-        let (value, len) = match () {
-            () if is(b"infinity") => (f64::INFINITY, 8),
-            () if is(b"inf") => (f64::INFINITY, 3),
-            () if is(b"nan") => (f64::NAN, 3),
-            () => return None,
-        };
-        let minus = rest.first() == Some(&b'-');
-        Some((if minus { -value } else { value }, sign + len))
-    }
-
-    /// What is no number in JSON, but one in C.
-    fn is_invalid_number(&self) -> bool {
-        let text = &self.text[self.at..];
-        let digits = text.strip_prefix(b"-").unwrap_or(text);
-        match digits {
-            _ if text.starts_with(b"+") || self.odd_number().is_some() => true,
-            [b'0', b'x' | b'X' | b'0'..=b'9', ..] => true,
-            _ => false,
-        }
-    }
-
-    /// `0x1f` and its length.
-    fn hexadecimal(&self) -> Option<(f64, usize)> {
-        let text = &self.text[self.at..];
-        let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
-        let [b'0', b'x' | b'X', digits @ ..] = &text[sign..] else {
-            return None;
-        };
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let add = |sum: f64, digit: u32| sum * 16.0 + f64::from(digit);
-        let value = digits.iter().map_while(digit).fold(0.0, add);
-        let count = digits.iter().map_while(digit).count();
-        let value = if text[0] == b'-' { -value } else { value };
-        (count > 0).then_some((value, sign + 2 + count))
-    }
-
-    fn number(&mut self) -> mlua::Result<Value> {
-        if !self.set.decode_invalid && self.is_invalid_number() {
-            let text = format!(
-                "Expected value but found invalid number at character {}",
-                self.at + 1
-            );
-            return Err(self.args.error(&text));
-        }
-        if let Some((value, len)) = self.odd_number() {
-            self.at += len;
-            return Ok(Value::Number(value));
-        }
-        if let Some((value, len)) = self.hexadecimal() {
-            self.at += len;
-            return Ok(Value::Number(value));
-        }
-        let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-        let len = self.text[self.at..].iter().take_while(part).count();
-        let text = std::str::from_utf8(&self.text[self.at..self.at + len]).unwrap_or("");
-        let Ok(n) = text.parse::<f64>() else {
-            return Err(self.unexpected("value"));
-        };
-        self.at += len;
-        Ok(Value::Number(n))
-    }
-
-    fn string(&mut self) -> mlua::Result<Vec<u8>> {
-        self.at += 1;
-        let mut out = Vec::new();
-        loop {
-            let Some(byte) = self.text.get(self.at).copied() else {
-                return Err(self.args.error(&format!(
-                    "Expected value but found unexpected end of string at character {}",
-                    self.at + 1
-                )));
-            };
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(out),
-                b'\\' => self.escape(&mut out)?,
-                0..32 => {
-                    return Err(self.args.error(&format!(
-                        "Expected value but found invalid token at character {}",
-                        self.at
-                    )));
-                }
-                other => out.push(other),
-            }
-        }
-    }
-
-    fn escape(&mut self, out: &mut Vec<u8>) -> mlua::Result<()> {
-        let code = self.text.get(self.at).copied();
-        self.at += 1;
-        out.push(match code {
-            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
-            Some(b'b') => 8,
-            Some(b'f') => 12,
-            Some(b'n') => 10,
-            Some(b'r') => 13,
-            Some(b't') => 9,
-            Some(b'u') => {
-                let mut unit = self.hex()?;
-                if (0xd800..0xdc00).contains(&unit) && self.text[self.at..].starts_with(b"\\u") {
-                    self.at += 2;
-                    let low = self.hex()?;
-                    unit = 0x1_0000 + ((unit - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff);
-                }
-                let symbol = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-                out.extend_from_slice(symbol.encode_utf8(&mut [0; 4]).as_bytes());
-                return Ok(());
-            }
-            _ => {
-                return Err(self.args.error(&format!(
-                    "Expected value but found invalid escape code at character {}",
-                    self.at
-                )));
-            }
-        });
-        Ok(())
-    }
-
-    fn hex(&mut self) -> mlua::Result<u32> {
-        let digits = self.text.get(self.at..self.at + 4);
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let at = self.at;
-        self.at += 4;
-        value.ok_or_else(|| {
-            let text =
-                format!("Expected value but found invalid unicode escape code at character {at}");
-            self.args.error(&text)
-        })
     }
 
     fn array(&mut self, depth: usize) -> mlua::Result<Value> {
-        self.at += 1;
         let table = self.lua.create_table()?;
-        if self.peek() == Some(b']') {
-            self.at += 1;
+        let mut token = self.tokens.next();
+        if matches!(token, Token::ArrayEnd) {
             return Ok(Value::Table(table));
         }
-        let mut index = 1;
-        loop {
-            table.raw_set(index, self.value(depth + 1)?)?;
-            index += 1;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Value::Table(table));
-                }
-                _ => return Err(self.unexpected("comma or array end")),
+        for index in 1.. {
+            table.raw_set(index, self.value(token, depth + 1)?)?;
+            match self.tokens.next() {
+                Token::Comma => {}
+                Token::ArrayEnd => break,
+                other => return Err(self.unexpected("comma or array end", &other)),
             }
+            token = self.tokens.next();
         }
+        Ok(Value::Table(table))
     }
 
     fn object(&mut self, depth: usize) -> mlua::Result<Value> {
-        self.at += 1;
         let table = self.lua.create_table()?;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
+        let mut token = self.tokens.next();
+        if matches!(token, Token::ObjectEnd) {
             return Ok(Value::Table(table));
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("object key string"));
+            let key = match token {
+                Token::Text(key) => self.lua.create_string(key)?,
+                other => return Err(self.unexpected("object key string", &other)),
+            };
+            match self.tokens.next() {
+                Token::Colon => {}
+                other => return Err(self.unexpected("colon", &other)),
             }
-            let key = self.string()?;
-            if self.peek() != Some(b':') {
-                return Err(self.unexpected("colon"));
+            let token_of_value = self.tokens.next();
+            table.raw_set(key, self.value(token_of_value, depth + 1)?)?;
+            match self.tokens.next() {
+                Token::Comma => {}
+                Token::ObjectEnd => return Ok(Value::Table(table)),
+                other => return Err(self.unexpected("comma or object end", &other)),
             }
-            self.at += 1;
-            let value = self.value(depth + 1)?;
-            table.raw_set(self.lua.create_string(key)?, value)?;
-            match self.peek() {
-                Some(b',') => {
-                    self.at += 1;
-                }
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(Value::Table(table));
-                }
-                _ => return Err(self.unexpected("comma or object end")),
-            }
+            token = self.tokens.next();
         }
     }
 }
@@ -445,17 +283,17 @@ fn decode(lua: &Lua, values: MultiValue, set: Settings) -> mlua::Result<Value> {
         return Err(args.error("JSON parser does not support UTF-16 or UTF-32"));
     }
     let mut reader = Reader {
-        text: &text,
-        at: 0,
+        tokens: Tokens::new(&text, set.decode_invalid),
         lua,
         args: &args,
-        set,
+        most: set.decode_depth.min(MAX_DEPTH),
     };
-    let value = reader.value(1)?;
-    if reader.peek().is_some() {
-        return Err(reader.unexpected("the end"));
+    let first = reader.tokens.next();
+    let value = reader.value(first, 1)?;
+    match reader.tokens.next() {
+        Token::End => Ok(value),
+        other => Err(reader.unexpected("the end", &other)),
     }
-    Ok(value)
 }
 
 pub(super) fn library(lua: &Lua, settings: &Shared) -> mlua::Result<Table> {
@@ -471,4 +309,39 @@ pub(super) fn library(lua: &Lua, settings: &Shared) -> mlua::Result<Table> {
     table.set("_VERSION", "2.1.0")?;
     super::json_settings::fill(lua, &table, settings)?;
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::tests::Bench;
+
+    /// The answers are those of Redis 7.0.15.
+    #[test]
+    fn tables_with_odd_keys() {
+        let wrong = "-ERR user_script:1: Cannot serialise ";
+        for (value, answer) in [
+            (
+                "{[true]=1}",
+                "boolean: table key must be a number or string",
+            ),
+            ("{[{}]=1}", "table: table key must be a number or string"),
+            ("function() end", "function: type not supported"),
+            ("{[2^31-1]=1}", "table: excessively sparse array"),
+            ("{[11]=1}", "table: excessively sparse array"),
+            ("{[1/0]=1}", "number: must not be NaN or Inf"),
+        ] {
+            let reply = Bench::new().eval(&format!("return cjson.encode({value})"));
+            let told = format!("{wrong}{answer} script: ");
+            assert!(reply.starts_with(&told), "{value}: {reply}");
+        }
+        for (value, answer) in [
+            ("{[2^31]=1}", r#"{"2147483648":1}"#),
+            ("{[2^53]=1, [1]=2}", "[2]"),
+            ("{[1.5]=1}", r#"{"1.5":1}"#),
+            ("{[1e300]=1}", r#"{"1e+300":1}"#),
+        ] {
+            let reply = Bench::new().eval(&format!("return cjson.encode({value})"));
+            assert_eq!(reply, format!("{answer:?}"), "{value}");
+        }
+    }
 }

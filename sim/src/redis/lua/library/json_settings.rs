@@ -244,7 +244,7 @@ mod tests {
         assert_ne!(bench.server.digest(), default, "it is part of the state");
         let fork = bench.server.clone();
         assert_eq!(eval(&mut bench, depth), ":1");
-        let deep = "-ERR user_script:1: Cannot serialise, excessive depth (2)";
+        let deep = "-ERR user_script:1: Cannot serialise, excessive nesting (2)";
         assert_eq!(eval(&mut bench, "return cjson.encode({{1}})"), deep);
         assert_eq!(bench.run("FCALL depth 0 77"), ":77");
         assert_eq!(eval(&mut bench, depth), ":1");

@@ -4,6 +4,7 @@ mod bit;
 mod cjson;
 mod cmsgpack;
 mod json_settings;
+mod json_tokens;
 mod pack;
 
 use mlua::{Error, Lua, MultiValue, Table, Value};
