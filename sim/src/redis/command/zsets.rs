@@ -100,7 +100,7 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
             let new = match old {
                 Some(old) if options.increment => old + given,
                 _ => given,
-            } + 0.0;
+            };
             if new.is_nan() {
                 failed = Some(NAN);
                 return None;
@@ -118,7 +118,8 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
                 Some(old) if old == new => return None,
                 Some(_) => updated += 1,
             }
-            Some(new)
+            // The sign of zero is told, and not kept.
+            Some(new + 0.0)
         });
         if failed.is_some() {
             break;
