@@ -118,8 +118,9 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
                 Some(old) if old == new => return None,
                 Some(_) => updated += 1,
             }
-            // The sign of zero is told, and not kept.
-            Some(new + 0.0)
+            // The sign of zero is told in any case.
+            let drops_sign = version.drops_sign_of_zero();
+            Some(if drops_sign { new + 0.0 } else { new })
         });
         if failed.is_some() {
             break;
