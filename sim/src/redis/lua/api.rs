@@ -3,10 +3,12 @@
 use mlua::Table;
 use sluice_core::redis::Bytes;
 
-use super::call::{Running, caller, push_error};
+use super::call::{Running, caller, push_error, read_args};
 use super::raw::{Interpreter, Kind, Out, Raise, Stack};
 use super::{sha1_hex, texts};
-use crate::redis::command::{self, until_zero};
+use crate::redis::Version;
+use crate::redis::command::containers::{self, Refused};
+use crate::redis::command::{self, Arg, until_zero};
 
 pub(super) fn fill(interpreter: &Interpreter<Running>, redis: &Table) -> mlua::Result<()> {
     redis.set("error_reply", interpreter.function(error_reply)?)?;
@@ -158,29 +160,32 @@ fn set_repl(stack: &mut Stack, running: &mut Running) -> Out {
 }
 
 fn acl_check_cmd(stack: &mut Stack, running: &mut Running) -> Out {
-    let library = texts::library(running.version());
-    if stack.top() == 0 {
-        let text =
-            format!("Please specify at least one argument for this {library}.acl_check_cmd() call");
-        return misuse(stack, running, text);
-    }
-    if stack.kind(1) == Kind::Number {
-        stack.stringify(1);
-    }
-    match stack.bytes(1) {
-        Some(name) if command::lookup(name).is_some() => {
+    let version = running.version();
+    let known = {
+        let mut text = Vec::new();
+        let mut args = vec![Arg::Plain(&[]); stack.top() as usize];
+        let read = read_args(stack, version, &mut text, &mut args);
+        read.map(|()| is_command(&args, version)).ok()
+    };
+    match known {
+        Some(true) => {
             stack.push_bool(true);
             Ok(1)
         }
-        Some(_) => {
+        Some(false) => {
+            let library = texts::library(version);
             let text = format!("Invalid command passed to {library}.acl_check_cmd()");
             misuse(stack, running, text)
         }
-        None => {
-            let text = format!("{library}.acl_check_cmd() arguments must be strings or integers");
-            misuse(stack, running, text)
-        }
+        None if stack.top() == 0 => misuse(stack, running, texts::no_arguments(version)),
+        None => misuse(stack, running, texts::wrong_arguments(version)),
     }
+}
+
+fn is_command(args: &[Arg], version: Version) -> bool {
+    command::lookup(&args[0])
+        .filter(|spec| spec.exists_in(version))
+        .is_some_and(|spec| !matches!(containers::check(spec, args), Err(Refused::Unknown(_))))
 }
 
 /// The bytes at `at`, to keep; also those of a number, which beyond what Lua

@@ -231,10 +231,7 @@ pub(super) fn native(
     native.set("translate", translate(lua)?)?;
     native.set("libraries", super::library::all(interpreter, json)?)?;
     native.set("name_of", interpreter.function(name_of)?)?;
-    let guard = |lua: &Lua, (function, refused, message): (Function, Table, String)| {
-        raw::guard(lua, function, refused, &message)
-    };
-    native.set("guard", lua.create_function(guard)?)?;
+    native.set("front", lua.create_function(raw::front)?)?;
     let redis = lua.create_table()?;
     redis.set("call", interpreter.function(call)?)?;
     redis.set("pcall", interpreter.function(pcall)?)?;
@@ -265,7 +262,7 @@ fn answer(stack: &mut Stack, running: &mut Running, raise: bool) -> Out {
         return Ok(1);
     };
     if running.state.version.errors_are_tables() {
-        push_error(stack, text, done.from_command);
+        push_error(stack, text, done.counted);
     } else {
         // The text alone is raised, and says where the bridge was misused.
         running.text.clear();
@@ -294,6 +291,8 @@ pub(super) fn caller(stack: &Stack) -> String {
 
 /// What is known of a command that was executed.
 struct Done {
+    /// It came to calling it: Redis has counted what was wrong then.
+    counted: bool,
     /// An error in it is the command's own, as opposed to a misuse of the bridge.
     from_command: bool,
     /// What the reply is, if that was asked.
@@ -315,6 +314,7 @@ fn command(stack: &Stack, running: &mut Running) -> Done {
         }
     };
     let read = read_args(stack, running.state.version, &mut text, args);
+    let counted = read.is_ok();
     let outcome = read.and_then(|()| running.call(args));
     let shape = if running.resp3 && outcome.is_ok() {
         Shape::of(args)
@@ -325,13 +325,14 @@ fn command(stack: &Stack, running: &mut Running) -> Done {
     let from_command = outcome.is_ok();
     running.reply = outcome.unwrap_or_else(|fail| fail.reply());
     Done {
+        counted,
         from_command,
         shape,
     }
 }
 
 /// Reads the arguments where they lie; numbers are written out into `text`.
-fn read_args<'a>(
+pub(super) fn read_args<'a>(
     stack: &'a Stack,
     version: Version,
     text: &'a mut Vec<u8>,
@@ -368,13 +369,13 @@ fn read_args<'a>(
 }
 
 /// The table that Redis makes of an error.
-pub(super) fn push_error(stack: &mut Stack, text: &[u8], from_command: bool) {
-    stack.push_table(0, 2);
+pub(super) fn push_error(stack: &mut Stack, text: &[u8], counted: bool) {
+    stack.push_table(0, 1 + usize::from(counted));
     let table = stack.top();
     stack.push_bytes(b"err");
     stack.push_bytes(text);
     stack.set_field(table);
-    if from_command {
+    if counted {
         stack.push_bytes(b"ignore_error_stats_update");
         stack.push_bool(true);
         stack.set_field(table);
@@ -396,7 +397,7 @@ fn name_of(stack: &mut Stack, running: &mut Running) -> Out {
 /// is one that must not be caught.
 fn translate(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, value: Value| match &value {
-        Value::LightUserData(_) => Ok((Value::Nil, value)),
+        Value::LightUserData(pointer) if !pointer.0.is_null() => Ok((Value::Nil, value)),
         Value::Error(error) => Ok((error::translated(lua, error)?, Value::Nil)),
         _ => Ok((value, Value::Nil)),
     })
@@ -426,25 +427,31 @@ pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
         stack.replace(1);
     } else if stack.kind(1) == Kind::Table {
         if !version.errors_are_tables() {
-            // Its handler knows texts alone, and fails itself.
-            let text = b"err_handler_def:9: attempt to concatenate local 'err' (a table value)";
-            push_error(stack, text, false);
-            stack.push_bytes(b"source");
-            stack.push_bytes(b"@err_handler_def");
-            stack.set_field(2);
-            stack.push_bytes(b"line");
-            stack.push_number(9.0);
-            stack.set_field(2);
-            return Ok(1);
+            return refuse_in_handler(stack, running);
         }
     } else {
-        stack.stringify(1);
+        let kind = stack.kind(1);
+        if kind == Kind::Number {
+            stack.stringify(1);
+        }
         running.text.clear();
         running.text.extend_from_slice(b"ERR ");
-        let text = stack.bytes(1);
-        running
-            .text
-            .extend_from_slice(text.unwrap_or(b"(error object is not a string)"));
+        match kind {
+            Kind::Text | Kind::Number => {
+                let text = stack.bytes(1).unwrap_or_default();
+                running.text.extend_from_slice(text);
+            }
+            _ if !version.errors_are_tables() => return refuse_in_handler(stack, running),
+            Kind::Boolean if stack.truth(1) => running.text.extend_from_slice(b"true"),
+            Kind::Boolean => running.text.extend_from_slice(b"false"),
+            Kind::Function | Kind::Other => {
+                running.names += 1;
+                let text = format!("{}: 0x{:08x}", kind.name(), running.names);
+                running.text.extend_from_slice(text.as_bytes());
+            }
+            Kind::Userdata => running.text.extend_from_slice(b"userdata: (nil)"),
+            _ => running.text.extend_from_slice(b"nil"),
+        }
         push_error(stack, &running.text, false);
         stack.replace(1);
     }
@@ -463,15 +470,33 @@ pub(super) fn handler(stack: &mut Stack, running: &mut Running) -> Out {
     Ok(1)
 }
 
-/// Where the script is: its innermost frame.
+/// The handler of Redis 6.2 knows texts alone, and fails itself.
+fn refuse_in_handler(stack: &mut Stack, running: &mut Running) -> Out {
+    running.text.clear();
+    let kind = stack.kind(1).name();
+    let text = format!("err_handler_def:9: attempt to concatenate local 'err' (a {kind} value)");
+    running.text.extend_from_slice(text.as_bytes());
+    drop(text);
+    push_error(stack, &running.text, false);
+    let table = stack.top();
+    stack.push_bytes(b"source");
+    stack.push_bytes(b"@err_handler_def");
+    stack.set_field(table);
+    stack.push_bytes(b"line");
+    stack.push_number(9.0);
+    stack.set_field(table);
+    Ok(1)
+}
+
+/// Where the error is, as Redis finds it: in the function that raised it, or if
+/// that is one of C in the one that called it, whatever that is.
 fn place(stack: &Stack) -> Option<Place> {
-    const DEPTH: i32 = 64;
-    for level in 1..DEPTH {
-        if let Some(place) = stack.place(level)?
-            && matches!(&*place.source, "@user_script" | "@user_function")
-        {
-            return Some(place);
-        }
+    let is = |level, source: &str| stack.frame(level).is_some_and(|it| it.source == source);
+    let (native, ours) = ("=[C]", "=sandbox");
+    let mut level = 1;
+    // There are no such functions of Lua's in Redis.
+    while is(level, ours) || is(level, native) && is(level + 1, ours) {
+        level += 1;
     }
-    None
+    stack.frame(level + i32::from(is(level, native)))
 }

@@ -20,6 +20,11 @@ impl Plain {
             None => text.to_owned(),
         }))
     }
+
+    /// Raises what Lua itself says of no line.
+    pub(super) fn bare(text: &str) -> Error {
+        Error::external(Self(text.to_owned()))
+    }
 }
 
 impl fmt::Display for Plain {
@@ -33,8 +38,17 @@ impl std::error::Error for Plain {}
 /// What a script would see of a native error: the text that Lua itself would
 /// have raised.
 pub(super) fn translated(lua: &Lua, error: &Error) -> mlua::Result<Value> {
+    let mut error = error;
+    while let Error::CallbackError { cause, .. } = error {
+        error = cause;
+    }
     let text = match error {
-        Error::CallbackError { cause, .. } => cause.to_string(),
+        Error::RuntimeError(text) => {
+            // What `mlua` has caught comes with where it was.
+            let end = text.find("\nstack traceback:").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+        Error::MemoryError(_) => "not enough memory".to_owned(),
         other => other.to_string(),
     };
     Ok(Value::String(lua.create_string(text)?))

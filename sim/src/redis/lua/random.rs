@@ -5,9 +5,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Value, Variadic};
+use mlua::{Function, Lua};
 
-use super::error::Plain;
+use super::convert::c_cast;
+use super::library::Args;
 use crate::redis::Version;
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
@@ -52,27 +53,31 @@ impl Random {
     /// `math.random`.
     pub(super) fn random(&self, lua: &Lua) -> mlua::Result<Function> {
         let this = self.clone();
-        lua.create_function(move |lua, args: Variadic<f64>| {
+        lua.create_function(move |lua, values| {
+            let args = Args::new(lua, values);
             let unit = f64::from(this.next() % 0x7FFF_FFFF) / MAX;
-            let (low, high, at) = match args[..] {
-                [] => return Ok(Value::Number(unit)),
-                [high] => (1.0, high.trunc(), 1),
-                [low, high] => (low.trunc(), high.trunc(), 2),
-                _ => return Err(Plain::raise(lua, "wrong number of arguments")),
+            // C's `int`s, which lose what is above them.
+            let int = |at| Ok::<_, mlua::Error>(c_cast(args.number(at)?) as i32);
+            let (low, high) = match args.len() {
+                0 => return Ok(unit),
+                1 => (1, int(1)?),
+                2 => (int(1)?, int(2)?),
+                _ => return Err(args.error("wrong number of arguments")),
             };
             if low > high {
-                let text = format!("bad argument #{at} to 'random' (interval is empty)");
-                return Err(Plain::raise(lua, &text));
+                return Err(args.bad(args.len(), "interval is empty"));
             }
-            Ok(Value::Number((unit * (high - low + 1.0)).floor() + low))
+            let width = f64::from(high.wrapping_sub(low).wrapping_add(1));
+            Ok((unit * width).floor() + f64::from(low))
         })
     }
 
     /// `math.randomseed`.
     pub(super) fn randomseed(&self, lua: &Lua) -> mlua::Result<Function> {
         let this = self.clone();
-        lua.create_function(move |_, seed: f64| {
-            this.seed(super::convert::c_cast(seed) as u32);
+        lua.create_function(move |lua, values| {
+            let seed = Args::new(lua, values).number(1)?;
+            this.seed(c_cast(seed) as u32);
             Ok(())
         })
     }

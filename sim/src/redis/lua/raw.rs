@@ -52,9 +52,9 @@ pub(super) enum Kind {
     Number,
     Text,
     Table,
-    /// An error of `mlua`'s, or another of its objects.
+    /// An error of `mlua`'s, or another of its objects; or `cjson.null`.
     Userdata,
-    /// An address: only the hook makes them.
+    /// What ends a script: only the hook makes it.
     Mark,
     Function,
     Other,
@@ -206,46 +206,311 @@ unsafe extern "C-unwind" fn trampoline<H>(l: *mut lua_State) -> c_int {
     }
 }
 
-/// Makes of one of Lua's own C functions one that raises `message` when its
-/// first argument is a key of `refused`, and otherwise is the very same to
-/// whoever calls it.
-pub(super) fn guard(
+/// What scripts find in place of some of Lua's own functions: C functions like
+/// these, so that their errors name the line that called them, and the function
+/// as it was called. Each has up to three values of its own: most of them the
+/// tables for which others stand in, and Lua's function.
+pub(super) fn front(
     lua: &Lua,
-    function: Function,
-    refused: mlua::Table,
-    message: &str,
+    (name, own): (String, mlua::Variadic<mlua::Value>),
 ) -> mlua::Result<Function> {
-    // SAFETY: the values are checked; three upvalues are pushed and taken.
+    let function: ffi::lua_CFunction = match &*name {
+        "collectgarbage" => collectgarbage,
+        "getmetatable" => getmetatable,
+        "insert" => insert,
+        "load" => load,
+        "loadstring" => loadstring,
+        "next" | "rawget" => reads,
+        "pairs" => pairs,
+        "pcall" => pcall,
+        "rawset" => rawset,
+        "resume" => resume,
+        "setmetatable" => setmetatable,
+        "tostring" => tostring,
+        "xpcall" => xpcall,
+        _ => return Err(mlua::Error::runtime("there is no such function")),
+    };
+    // SAFETY: the values are there, and taken.
     unsafe {
-        lua.exec_raw(
-            (refused, message, function),
-            |l| match ffi::lua_tocfunction(l, 3) {
-                Some(inner) => {
-                    ffi::lua_pushlightuserdata(l, inner as *mut c_void);
-                    ffi::lua_replace(l, 3);
-                    ffi::lua_pushcclosure(l, guarded, 3);
-                }
-                None => ffi::lua_pushnil(l),
-            },
-        )
+        lua.exec_raw(own, |l| {
+            ffi::lua_settop(l, 3);
+            ffi::lua_pushcclosure(l, function, 3);
+        })
     }
 }
 
-unsafe extern "C-unwind" fn guarded(l: *mut lua_State) -> c_int {
-    // SAFETY: `guard` made this closure; the upvalues are a table, a text and a
-    // C function, which finds its arguments as if it had been called.
+// SAFETY, of all that follow up to `xpcall`: they read their arguments as C
+// functions do, own nothing, and push no more than there always is room for.
+// Their first own value is a table where it is looked into, and a function where
+// it is called.
+
+/// Whether the first argument stands in for a table, which is then on top.
+unsafe fn stands_in(l: *mut lua_State) -> bool {
     unsafe {
-        if ffi::lua_type(l, 1) == ffi::LUA_TTABLE {
-            ffi::lua_pushvalue(l, 1);
-            ffi::lua_rawget_(l, ffi::lua_upvalueindex(1));
-            if ffi::lua_type(l, -1) != ffi::LUA_TNIL {
-                ffi::lua_pushvalue(l, ffi::lua_upvalueindex(2));
+        if ffi::lua_type(l, 1) != ffi::LUA_TTABLE {
+            return false;
+        }
+        ffi::lua_pushvalue(l, 1);
+        ffi::lua_rawget_(l, ffi::lua_upvalueindex(1));
+        if ffi::lua_type(l, -1) != ffi::LUA_TNIL {
+            return true;
+        }
+        ffi::lua_settop(l, -2);
+        false
+    }
+}
+
+/// Lua's function, as if it had been called itself.
+unsafe fn inner(l: *mut lua_State) -> c_int {
+    unsafe {
+        match ffi::lua_tocfunction(l, ffi::lua_upvalueindex(2)) {
+            Some(function) => function(l),
+            None => ffi::luaL_error(l, c"not a function of Lua's".as_ptr()),
+        }
+    }
+}
+
+/// Calls the function that is the first own value.
+unsafe fn forward(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(l, 1);
+        ffi::lua_call(l, ffi::lua_gettop(l) - 1, ffi::LUA_MULTRET);
+        ffi::lua_gettop(l)
+    }
+}
+
+/// Lua's function, unless it would write to what cannot be written.
+unsafe fn writes(l: *mut lua_State) -> c_int {
+    unsafe {
+        if stands_in(l) {
+            ffi::lua_pushstring(l, c"Attempt to modify a readonly table".as_ptr());
+            ffi::lua_error(l);
+        }
+        inner(l)
+    }
+}
+
+unsafe extern "C-unwind" fn reads(l: *mut lua_State) -> c_int {
+    unsafe {
+        if stands_in(l) {
+            ffi::lua_replace(l, 1);
+        }
+        inner(l)
+    }
+}
+
+unsafe extern "C-unwind" fn rawset(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(l, 2);
+        ffi::luaL_checkany(l, 3);
+        writes(l)
+    }
+}
+
+unsafe extern "C-unwind" fn setmetatable(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+        match ffi::lua_type(l, 2) {
+            ffi::LUA_TNIL | ffi::LUA_TTABLE => writes(l),
+            _ => ffi::luaL_argerror(l, 2, c"nil or table expected".as_ptr()),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn insert(l: *mut lua_State) -> c_int {
+    unsafe {
+        match ffi::lua_gettop(l) {
+            2 => writes(l),
+            3 => {
+                ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+                ffi::luaL_checkinteger(l, 2);
+                writes(l)
+            }
+            _ => inner(l),
+        }
+    }
+}
+
+/// The second own value is `next`, the third one that sees through stand-ins.
+unsafe extern "C-unwind" fn pairs(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+        let next = if stands_in(l) { 3 } else { 2 };
+        ffi::lua_pushvalue(l, ffi::lua_upvalueindex(next));
+        ffi::lua_pushvalue(l, 1);
+        ffi::lua_pushnil(l);
+        3
+    }
+}
+
+/// The second own value has what is shown in place of some metatables.
+unsafe extern "C-unwind" fn getmetatable(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checkany(l, 1);
+        if stands_in(l) {
+            ffi::lua_replace(l, 1);
+        }
+        if ffi::lua_getmetatable(l, 1) == 0 {
+            ffi::lua_pushnil(l);
+        } else if ffi::luaL_getmetafield_(l, 1, c"__metatable".as_ptr()) == 0 {
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_rawget_(l, ffi::lua_upvalueindex(2));
+            if ffi::lua_type(l, -1) == ffi::LUA_TNIL {
+                ffi::lua_settop(l, -2);
+            }
+        }
+        1
+    }
+}
+
+/// What has an address goes to the first own value.
+unsafe extern "C-unwind" fn tostring(l: *mut lua_State) -> c_int {
+    unsafe {
+        match ffi::lua_type(l, 1) {
+            ffi::LUA_TTABLE if ffi::luaL_callmeta(l, 1, c"__tostring".as_ptr()) != 0 => 1,
+            ffi::LUA_TTABLE | ffi::LUA_TFUNCTION | ffi::LUA_TTHREAD => forward(l),
+            _ => inner(l),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn loadstring(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checklstring(l, 1, std::ptr::null_mut());
+        ffi::luaL_optlstring(l, 2, c"".as_ptr(), std::ptr::null_mut());
+        forward(l)
+    }
+}
+
+unsafe extern "C-unwind" fn load(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_optlstring(l, 2, c"".as_ptr(), std::ptr::null_mut());
+        ffi::luaL_checktype(l, 1, ffi::LUA_TFUNCTION);
+        forward(l)
+    }
+}
+
+unsafe extern "C-unwind" fn resume(l: *mut lua_State) -> c_int {
+    unsafe {
+        if ffi::lua_tothread(l, 1).is_null() {
+            return ffi::luaL_argerror(l, 1, c"coroutine expected".as_ptr());
+        }
+        forward(l)
+    }
+}
+
+/// Garbage is no script's business; but they are told so as Lua would.
+unsafe extern "C-unwind" fn collectgarbage(l: *mut lua_State) -> c_int {
+    const NAMES: [&CStr; 7] = [
+        c"collect",
+        c"stop",
+        c"restart",
+        c"count",
+        c"step",
+        c"setpause",
+        c"setstepmul",
+    ];
+    unsafe {
+        let mut names = [std::ptr::null(); NAMES.len() + 1];
+        for (to, name) in names.iter_mut().zip(NAMES) {
+            *to = name.as_ptr();
+        }
+        let option = ffi::luaL_checkoption(l, 1, NAMES[0].as_ptr(), names.as_ptr());
+        ffi::luaL_optinteger(l, 2, 0);
+        match option {
+            4 => ffi::lua_pushboolean(l, 0),
+            5 | 6 => ffi::lua_pushnumber(l, 200.0),
+            _ => ffi::lua_pushnumber(l, 0.0),
+        }
+        1
+    }
+}
+
+/// Makes of the error on top what a script may see of it, with the function that
+/// is the first own value; what cannot be caught is raised again.
+unsafe fn shown(l: *mut lua_State) {
+    unsafe {
+        match ffi::lua_type(l, -1) {
+            ffi::LUA_TUSERDATA => {
+                ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+                ffi::lua_insert(l, -2);
+                ffi::lua_call(l, 1, 1);
+            }
+            ffi::LUA_TLIGHTUSERDATA if is_kill(l, -1) => {
                 ffi::lua_error(l);
             }
-            ffi::lua_settop(l, -2);
+            _ => {}
         }
-        let inner = ffi::lua_touserdata(l, ffi::lua_upvalueindex(3));
-        std::mem::transmute::<*mut c_void, mlua::lua_CFunction>(inner)(l)
+    }
+}
+
+unsafe fn is_kill(l: *mut lua_State, at: c_int) -> bool {
+    unsafe { std::ptr::eq(ffi::lua_touserdata(l, at).cast(), &raw const KILL) }
+}
+
+/// `pcall` as Redis has it: of an error that is a table, its text (if the second
+/// own value is true).
+unsafe extern "C-unwind" fn pcall(l: *mut lua_State) -> c_int {
+    unsafe {
+        let unwraps = ffi::lua_toboolean(l, ffi::lua_upvalueindex(2)) != 0;
+        if unwraps && ffi::lua_gettop(l) == 0 {
+            // Redis calls what it has put there to tell success.
+            ffi::lua_pushboolean(l, 0);
+            ffi::lua_pushstring(l, c"attempt to call a boolean value".as_ptr());
+            return 2;
+        }
+        ffi::luaL_checkany(l, 1);
+        ffi::lua_pushboolean(l, 1);
+        ffi::lua_insert(l, 1);
+        if ffi::lua_pcall(l, ffi::lua_gettop(l) - 2, ffi::LUA_MULTRET, 0) != ffi::LUA_OK {
+            ffi::lua_remove(l, 1);
+            shown(l);
+            if unwraps && ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
+                ffi::lua_getfield_(l, -1, c"err".as_ptr());
+                if ffi::lua_isstring(l, -1) != 0 {
+                    ffi::lua_replace(l, -2);
+                }
+            }
+            ffi::lua_pushboolean(l, 0);
+            ffi::lua_insert(l, 1);
+        }
+        ffi::lua_gettop(l)
+    }
+}
+
+unsafe extern "C-unwind" fn xpcall(l: *mut lua_State) -> c_int {
+    unsafe {
+        ffi::luaL_checkany(l, 2);
+        ffi::lua_settop(l, 2);
+        if ffi::lua_type(l, 2) == ffi::LUA_TFUNCTION {
+            ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+            ffi::lua_insert(l, 2);
+            ffi::lua_pushcclosure(l, handled, 2);
+        }
+        ffi::lua_insert(l, 1);
+        let status = ffi::lua_pcall(l, 0, ffi::LUA_MULTRET, 1);
+        if status != ffi::LUA_OK {
+            shown(l);
+        }
+        ffi::lua_pushboolean(l, c_int::from(status == ffi::LUA_OK));
+        ffi::lua_replace(l, 1);
+        ffi::lua_gettop(l)
+    }
+}
+
+/// Hands an error to the handler that is the second own value.
+unsafe extern "C-unwind" fn handled(l: *mut lua_State) -> c_int {
+    unsafe {
+        if ffi::lua_type(l, 1) == ffi::LUA_TLIGHTUSERDATA && is_kill(l, 1) {
+            return 1;
+        }
+        shown(l);
+        ffi::lua_pushvalue(l, ffi::lua_upvalueindex(2));
+        ffi::lua_insert(l, 1);
+        ffi::lua_call(l, 1, 1);
+        1
     }
 }
 
@@ -364,7 +629,9 @@ impl Stack {
             ffi::LUA_TSTRING => Kind::Text,
             ffi::LUA_TTABLE => Kind::Table,
             ffi::LUA_TUSERDATA => Kind::Userdata,
-            ffi::LUA_TLIGHTUSERDATA => Kind::Mark,
+            // SAFETY: reads only.
+            ffi::LUA_TLIGHTUSERDATA if unsafe { is_kill(self.l(), at) } => Kind::Mark,
+            ffi::LUA_TLIGHTUSERDATA => Kind::Userdata,
             ffi::LUA_TFUNCTION => Kind::Function,
             _ => Kind::Other,
         }
@@ -526,6 +793,12 @@ impl Stack {
 
     /// The source and line of the function `level` calls up, if it is Lua's.
     pub(super) fn place(&self, level: c_int) -> Option<Option<Place>> {
+        let place = self.frame(level)?;
+        Some((place.line >= 0).then_some(place))
+    }
+
+    /// The function `level` calls up.
+    pub(super) fn frame(&self, level: c_int) -> Option<Place> {
         // SAFETY: `lua_getstack` fills what `lua_getinfo` needs; the texts are
         // copied before anything can free them.
         unsafe {
@@ -534,15 +807,12 @@ impl Stack {
                 return None;
             }
             ffi::lua_getinfo(self.l(), c"Sl".as_ptr(), &raw mut debug);
-            if debug.currentline < 0 {
-                return Some(None);
-            }
             let text = |start: *const c_char| CStr::from_ptr(start).to_string_lossy().into_owned();
-            Some(Some(Place {
+            Some(Place {
                 source: text(debug.source),
                 short: text((&raw const debug.short_src).cast()),
                 line: debug.currentline,
-            }))
+            })
         }
     }
 
@@ -564,9 +834,10 @@ impl Stack {
 
 /// Where a function is in its source.
 pub(super) struct Place {
-    /// The chunk's name, `@` first when it names a file.
+    /// The chunk's name, `@` first when it names a file; `=[C]` is none.
     pub(super) source: String,
     /// The name as messages have it.
     pub(super) short: String,
+    /// Less than zero if there is none.
     pub(super) line: i32,
 }

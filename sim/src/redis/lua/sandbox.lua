@@ -13,47 +13,31 @@
 -- (`real_of`); and `adapt`, which makes all of it what a version offers.
 local native = ...
 
-local error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall =
-    error, getmetatable, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack, xpcall
+local error, getmetatable, next, pairs, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack =
+    error, getmetatable, next, pairs, rawequal, rawget, rawset, select, setfenv, setmetatable, tostring, type, unpack
 local loadstring, load, sub = loadstring, load, string.sub
 local resume, create, status, wrap = coroutine.resume, coroutine.create, coroutine.status, coroutine.wrap
 local translate = native.translate
 
 local real_of = {} -- stand-in -> real table
+local shown = {} -- metatable -> what scripts see in place of it
 local READONLY = "Attempt to modify a readonly table"
 
 local function protect(real, missing)
     local stand_in = {}
     real_of[stand_in] = real
-    if missing then setmetatable(real, { __index = missing }) end
+    if missing then
+        local meta = { __index = missing }
+        shown[meta] = protect(meta)
+        setmetatable(real, meta)
+    end
     return setmetatable(stand_in, {
         __index = real,
         __newindex = function() error(READONLY, 2) end,
     })
 end
 
-local function writable(t)
-    if real_of[t] then error(READONLY, 3) end
-end
-
 -- Errors of native functions are userdata until a script could look at them.
-local old -- errors are texts
-
-local function caught(ok, ...)
-    if ok then return true, ... end
-    local e = ...
-    if type(e) == "userdata" then
-        local killed
-        e, killed = translate(e)
-        if killed then error(killed, 0) end
-    end
-    if type(e) == "table" and not old then
-        local text = e.err
-        if type(text) == "string" or type(text) == "number" then return false, text end
-    end
-    return false, e
-end
-
 local function resumed(ok, ...)
     if ok then return true, ... end
     local e = ...
@@ -67,100 +51,53 @@ end
 
 local G = {
     _VERSION = _VERSION,
-    assert = assert, error = error, gcinfo = function() return 0, 0 end, ipairs = ipairs,
+    assert = assert, error = error, gcinfo = function() return 0 end, ipairs = ipairs,
     rawequal = rawequal, select = select, tonumber = tonumber, type = type, unpack = unpack,
 }
 
-function G.collectgarbage(what)
-    if what == "count" then return 0, 0 end
-    return 0
-end
-
-function G.pcall(...)
-    if select("#", ...) == 0 then error("bad argument #1 to 'pcall' (value expected)", 2) end
-    return caught(pcall(...))
-end
-
-function G.xpcall(f, handler)
-    return resumed(xpcall(f, function(e)
-        if type(e) == "userdata" then
-            local killed
-            e, killed = translate(e)
-            if killed then return killed end
-        end
-        return handler(e)
-    end))
-end
-
-function G.pairs(t)
-    if type(t) ~= "table" then
-        error("bad argument #1 to 'pairs' (table expected, got " .. (t == nil and "nil" or type(t)) .. ")", 2)
-    end
-    return next, real_of[t] or t, nil
-end
-
-function G.next(t, k)
-    return next(real_of[t] or t, k)
-end
-
-function G.rawget(t, k)
-    return rawget(real_of[t] or t, k)
-end
-
-function G.rawset(t, k, v)
-    writable(t)
-    return rawset(t, k, v)
-end
-
-function G.setmetatable(t, m)
-    writable(t)
-    return setmetatable(t, m)
-end
-
-local string_meta = getmetatable("")
-local string_meta_stand_in
-
-function G.getmetatable(t)
-    if type(t) == "string" then return string_meta_stand_in end
-    if real_of[t] then return nil end
-    return getmetatable(t)
-end
+local front = native.front
+G.collectgarbage = front("collectgarbage")
+G.getmetatable = front("getmetatable", real_of, shown)
+G.next = front("next", real_of, next)
+G.pairs = front("pairs", real_of, next, G.next)
+G.rawget = front("rawget", real_of, rawget)
+G.rawset = front("rawset", real_of, rawset)
+G.setmetatable = front("setmetatable", real_of, setmetatable)
+G.xpcall = front("xpcall", translate)
+local pcall_of_texts, pcall_of_tables = front("pcall", translate, false), front("pcall", translate, true)
 
 -- Addresses differ from run to run, so objects are numbered instead.
-function G.tostring(...)
-    local v = ...
-    local kind = type(v)
-    if kind == "table" then
-        local meta = getmetatable(v)
-        if meta and meta.__tostring then return tostring(v) end
-        return "table: " .. native.name_of(v)
-    elseif kind == "function" or kind == "thread" then
-        return kind .. ": " .. native.name_of(v)
-    end
-    return tostring(...)
-end
+G.tostring = front("tostring", function(v)
+    return type(v) .. ": " .. native.name_of(v)
+end, tostring)
 
 local global
 
-function G.loadstring(text, name)
-    if type(text) == "string" and sub(text, 1, 1) == "\27" then
-        return nil, "bad binary format"
-    end
-    local f, e = loadstring(text, name or text)
-    if f then setfenv(f, global) end
-    return f, e
+-- There are no chunks but texts: what looks like another is not taken for one.
+local function as_text(text)
+    if sub(text, 1, 1) == "\27" then return " " .. text end
+    return text
 end
 
-function G.load(f, name)
-    local parts, n = {}, 0
-    while true do
-        local part = f()
-        if part == nil or part == "" then break end
-        n = n + 1
-        parts[n] = part
-    end
-    return G.loadstring(table.concat(parts), name or "=(load)")
+local function made(f, e)
+    if f then return setfenv(f, global) end
+    return nil, select(2, resumed(false, e))
 end
+
+G.loadstring = front("loadstring", function(text, name)
+    return made(loadstring(as_text(text), name or text))
+end)
+
+G.load = front("load", function(f, name)
+    local begun = false
+    return made(load(function()
+        if begun then return f() end
+        begun = true
+        local text = f()
+        if type(text) == "string" then text = as_text(text) end
+        return text
+    end, name or "=(load)"))
+end)
 
 local function copy(from, names)
     local to = {}
@@ -170,22 +107,20 @@ end
 
 G.string = protect(copy(string, "byte char dump find format gfind gmatch gsub len lower match rep reverse sub upper"))
 local table_real = copy(table, "concat foreach foreachi getn insert maxn remove setn sort")
--- These write past metatables.
-for _, name in ipairs({ "insert", "remove", "setn", "sort" }) do
-    table_real[name] = native.guard(table[name], real_of, READONLY)
-end
+table_real.insert = front("insert", real_of, table.insert) -- writes past metatables
 G.table = protect(table_real)
 local math_real = copy(math, "abs acos asin atan2 atan ceil cos cosh deg exp floor fmod frexp huge ldexp log10 log max min mod modf pi pow rad sin sinh sqrt tan tanh")
 math_real.random, math_real.randomseed = native.random, native.randomseed
 G.math = protect(math_real)
 G.coroutine = protect({
     create = create, status = status, yield = coroutine.yield, running = coroutine.running,
-    resume = function(...) return resumed(resume(...)) end,
+    resume = front("resume", function(...) return resumed(resume(...)) end),
     wrap = wrap,
 })
+local string_meta = getmetatable("")
 -- Methods on strings find the library, not a script's idea of it.
 string_meta.__index = real_of[G.string]
-string_meta_stand_in = protect(string_meta)
+shown[string_meta] = protect(string_meta)
 
 for name, library in pairs(native.libraries) do G[name] = protect(library) end
 
@@ -214,7 +149,9 @@ local F = all_of(G)
 local inner_redis = all_of(redis)
 inner_redis.breakpoint, inner_redis.debug, inner_redis.replicate_commands = nil, nil, nil
 F.redis = protect(inner_redis)
-setmetatable(F, { __index = missing })
+local outer_missing = { __index = missing }
+shown[outer_missing] = protect(outer_missing)
+setmetatable(F, outer_missing)
 
 -- What their library sees when it is loaded.
 local loading_redis = { register_function = native.register, log = redis.log }
@@ -246,7 +183,9 @@ end
 
 -- `about` has the version's texts and numbers.
 local function adapt(about)
-    old = about.old
+    local old = about.old
+    G.pcall = old and pcall_of_texts or pcall_of_tables
+    F.pcall = G.pcall
     for _, api in ipairs({ redis, inner_redis, loading_redis }) do
         api.REDIS_VERSION, api.REDIS_VERSION_NUM = about.redis, about.number
         api.VALKEY_VERSION, api.VALKEY_VERSION_NUM = about.valkey, about.valkey_number

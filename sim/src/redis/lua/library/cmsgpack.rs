@@ -3,9 +3,18 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::Args;
+use crate::redis::lua::convert::c_cast;
+use crate::redis::lua::error::Plain;
 
 /// Tables nested deeper are written as nil.
 const MAX_DEPTH: usize = 16;
+/// Tables nested deeper are not read: the stack of a thread is what it is. In
+/// Redis Lua's ends first, at four times as many.
+const DEEPEST: usize = 1_000;
+/// More values at once than Lua's stack takes.
+const MOST: usize = 7_999;
+const TOO_MANY: &str =
+    "stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)";
 
 fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
     let args = Args::new(lua, values);
@@ -140,8 +149,8 @@ impl Reader<'_> {
     }
 
     fn read(&mut self, lua: &Lua, depth: usize) -> mlua::Result<Value> {
-        if depth > 200 {
-            return Err(self.args.error("Bad data format in input."));
+        if depth > DEEPEST {
+            return Err(self.args.error(TOO_MANY));
         }
         let tag = self.uint(1)? as u8;
         Ok(match tag {
@@ -158,11 +167,12 @@ impl Reader<'_> {
                 Value::Number(f64::from(f32::from_bits(bits)))
             }
             0xcb => Value::Number(f64::from_bits(self.uint(8)?)),
-            0xcc..=0xcf => Value::Number(self.uint(1 << (tag - 0xcc))? as f64),
+            // The widest are taken for signed ones.
+            0xcc..=0xcf => Value::Number(self.uint(1 << (tag - 0xcc))? as i64 as f64),
             0xd0..=0xd3 => self.int(1 << (tag - 0xd0))?,
-            0xc4 | 0xd9 => self.sized(lua, 1)?,
-            0xc5 | 0xda => self.sized(lua, 2)?,
-            0xc6 | 0xdb => self.sized(lua, 4)?,
+            0xd9 => self.sized(lua, 1)?,
+            0xda => self.sized(lua, 2)?,
+            0xdb => self.sized(lua, 4)?,
             0xdc | 0xdd => {
                 let len = self.uint(if tag == 0xdc { 2 } else { 4 })? as usize;
                 self.array(lua, len, depth)?
@@ -198,34 +208,49 @@ impl Reader<'_> {
         for _ in 0..len {
             let key = self.read(lua, depth + 1)?;
             let value = self.read(lua, depth + 1)?;
-            table.raw_set(key, value)?;
+            match &key {
+                Value::Nil => return Err(Plain::bare("table index is nil")),
+                Value::Number(n) if n.is_nan() => {
+                    return Err(Plain::bare("table index is NaN"));
+                }
+                _ => table.raw_set(key, value)?,
+            }
         }
         Ok(Value::Table(table))
     }
 }
 
 /// Reads at most `limit` values from `offset` on; with the offset of what is
-/// left, or −1.
-fn unpack(lua: &Lua, args: &Args, limit: usize, offset: Option<f64>) -> mlua::Result<MultiValue> {
+/// left, or −1. Neither a limit nor an offset: all values, and no offset.
+fn unpack(args: &Args, limit: i32, offset: i32) -> mlua::Result<MultiValue> {
+    let lua = args.lua;
     let data = args.string(1)?;
     let data = data.as_bytes();
-    let start = offset.unwrap_or(0.0);
-    if start < 0.0 || start > data.len() as f64 {
-        let text = format!(
-            "Start offset {start} greater than input length {}.",
-            data.len()
-        );
+    let len = data.len();
+    if offset < 0 || limit < 0 {
+        // Redis writes the length where the limit should be.
+        let text = format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
         return Err(args.error(&text));
     }
+    let start = offset as usize;
+    if start > len {
+        let text = format!("Start offset {offset} greater than input length {len}.");
+        return Err(args.error(&text));
+    }
+    let all = limit == 0 && offset == 0;
+    let limit = if all { usize::MAX } else { limit as usize };
     let mut reader = Reader {
-        data: &data[start as usize..],
+        data: &data[start..],
         args,
     };
     let mut out = MultiValue::new();
     while !reader.data.is_empty() && out.len() < limit {
+        if out.len() == MOST {
+            return Err(args.error(TOO_MANY));
+        }
         out.push_back(reader.read(lua, 0)?);
     }
-    if offset.is_some() {
+    if !all {
         let left = if reader.data.is_empty() {
             -1.0
         } else {
@@ -239,24 +264,26 @@ fn unpack(lua: &Lua, args: &Args, limit: usize, offset: Option<f64>) -> mlua::Re
 pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.set("pack", lua.create_function(pack)?)?;
-    let all = |lua: &Lua, values| {
-        let args = Args::new(lua, values);
-        unpack(lua, &args, usize::MAX, None)
+    let int = |args: &Args, at: usize| Ok::<_, mlua::Error>(c_cast(args.number(at)?) as i32);
+    let offset = move |args: &Args, at: usize| match args.value(at) {
+        None | Some(Value::Nil) => Ok(0),
+        Some(_) => int(args, at),
     };
+    let all = |lua: &Lua, values| unpack(&Args::new(lua, values), 0, 0);
     table.set("unpack", lua.create_function(all)?)?;
-    let one = |lua: &Lua, values| {
+    let one = move |lua: &Lua, values| {
         let args = Args::new(lua, values);
-        let offset = if args.len() > 1 { args.number(2)? } else { 0.0 };
-        unpack(lua, &args, 1, Some(offset))
+        unpack(&args, 1, offset(&args, 2)?)
     };
     table.set("unpack_one", lua.create_function(one)?)?;
-    let limited = |lua: &Lua, values| {
+    let limited = move |lua: &Lua, values| {
         let args = Args::new(lua, values);
-        let limit = args.number(2)?.max(0.0) as usize;
-        let offset = if args.len() > 2 { args.number(3)? } else { 0.0 };
-        unpack(lua, &args, limit, Some(offset))
+        let limit = int(&args, 2)?;
+        unpack(&args, limit, offset(&args, 3)?)
     };
     table.set("unpack_limit", lua.create_function(limited)?)?;
+    table.set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
+    table.set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
     table.set("_NAME", "cmsgpack")?;
     table.set("_VERSION", "lua-cmsgpack 0.4.0")?;
     Ok(table)

@@ -30,17 +30,17 @@ pub(super) fn all(
 }
 
 /// The arguments of a library function, read as C's `luaL_check…` does.
-struct Args<'a> {
+pub(super) struct Args<'a> {
     lua: &'a Lua,
     values: MultiValue,
 }
 
 impl<'a> Args<'a> {
-    fn new(lua: &'a Lua, values: MultiValue) -> Self {
+    pub(super) fn new(lua: &'a Lua, values: MultiValue) -> Self {
         Self { lua, values }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.values.len()
     }
 
@@ -49,7 +49,7 @@ impl<'a> Args<'a> {
         self.values.get(at - 1)
     }
 
-    fn number(&self, at: usize) -> mlua::Result<f64> {
+    pub(super) fn number(&self, at: usize) -> mlua::Result<f64> {
         match self.value(at) {
             Some(Value::Number(n)) => return Ok(*n),
             Some(Value::Integer(n)) => return Ok(*n as f64),
@@ -84,7 +84,7 @@ impl<'a> Args<'a> {
         self.bad(at, &format!("{kind} expected, got {got}"))
     }
 
-    fn bad(&self, at: usize, why: &str) -> Error {
+    pub(super) fn bad(&self, at: usize, why: &str) -> Error {
         // As it was called; by another native, under no name.
         let called = self.lua.inspect_stack(0, |debug| {
             let name = debug.names().name;
@@ -94,7 +94,7 @@ impl<'a> Args<'a> {
         Plain::raise(self.lua, &format!("bad argument #{at} to '{name}' ({why})"))
     }
 
-    fn error(&self, text: &str) -> Error {
+    pub(super) fn error(&self, text: &str) -> Error {
         Plain::raise(self.lua, text)
     }
 }

@@ -3,6 +3,7 @@
 use mlua::Table;
 
 use crate::redis::lua::call::Running;
+use crate::redis::lua::convert::c_cast;
 use crate::redis::lua::raw::{Interpreter, Kind, Out, Raise, Stack};
 
 /// Widest integer.
@@ -55,6 +56,8 @@ struct Format<'a> {
     text: &'a [u8],
     little: bool,
     align: usize,
+    /// Letters that say nothing are passed over.
+    lenient: bool,
 }
 
 impl<'a> Format<'a> {
@@ -64,6 +67,7 @@ impl<'a> Format<'a> {
             text,
             little: true,
             align: 1,
+            lenient: false,
         }
     }
 
@@ -115,13 +119,14 @@ impl<'a> Format<'a> {
                 }
                 b'!' => {
                     let align = self.number(MAX_ALIGN)?;
-                    if !align.is_power_of_two() && align != 0 {
+                    if !align.is_power_of_two() {
                         let text = format!("alignment {align} is not a power of 2");
                         return Err(Wrong::Plain(text));
                     }
                     self.align = align;
                     continue;
                 }
+                other if self.lenient && other.is_ascii_alphanumeric() => continue,
                 other => {
                     let text = format!("invalid format option '{}'", char::from(*other));
                     return Err(Wrong::Argument(1, text));
@@ -176,6 +181,9 @@ fn pack(stack: &mut Stack, running: &mut Running) -> Out {
 }
 
 fn pack_into(stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    if stack.top() > 0 {
+        stack.push_nil(); // as in Redis: what is behind the last is nil
+    }
     for at in 1..=stack.top() {
         if stack.kind(at) == Kind::Number && at == 1 {
             stack.stringify(at);
@@ -216,7 +224,7 @@ fn pack_into(stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Wrong> {
             }
             _ => {
                 let n = number_at(stack, at)?;
-                let bits = if n < 0.0 { n as i64 as u64 } else { n as u64 };
+                let bits = unsigned(n);
                 let mut bytes = [0u8; MAX_INT];
                 bytes[..8].copy_from_slice(&bits.to_le_bytes());
                 put(out, &bytes[..size], format.little);
@@ -225,6 +233,16 @@ fn pack_into(stack: &mut Stack, out: &mut Vec<u8>) -> Result<(), Wrong> {
         at += i32::from(option != b'x');
     }
     Ok(())
+}
+
+/// C's `(unsigned long)` on x86-64, of what is negative by way of `long`.
+fn unsigned(n: f64) -> u64 {
+    const EDGE: f64 = 9_223_372_036_854_775_808.0;
+    if n >= EDGE {
+        c_cast(n - EDGE) as u64 ^ 1 << 63
+    } else {
+        c_cast(n) as u64
+    }
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8], little: bool) {
@@ -351,6 +369,7 @@ fn size(stack: &mut Stack, running: &mut Running) -> Out {
 fn size_of(stack: &mut Stack) -> Result<usize, Wrong> {
     text_at(stack, 1)?;
     let mut format = Format::new(bytes_at(stack, 1)?);
+    format.lenient = true;
     let mut position = 0;
     while let Some((option, size, padding)) = format.next(position)? {
         if option == b's' {
