@@ -275,10 +275,13 @@ fn unpack_all(stack: &mut Stack, copy: &mut Vec<u8>) -> Result<i32, Wrong> {
         Kind::None | Kind::Nil => 1.0,
         _ => number_at(stack, 3)?,
     };
-    if start < 1.0 {
+    // A negative one is a huge one to C.
+    let Some(mut position) = (c_cast(start) as usize).checked_sub(1) else {
         return Err(Wrong::argument(3, "offset must be 1 or greater"));
+    };
+    if position > bytes_at(stack, 2)?.len() && !bytes_at(stack, 1)?.is_empty() {
+        return Err(Wrong::argument(2, "data string too short"));
     }
-    let mut position = start as usize - 1;
     let base = stack.top();
     // The format is short; a copy of it lets the stack grow meanwhile.
     copy.clear();
@@ -294,11 +297,9 @@ fn unpack_all(stack: &mut Stack, copy: &mut Vec<u8>) -> Result<i32, Wrong> {
     while let Some((option, mut size, padding)) = format.next(position)? {
         if option == b'c' && size == 0 {
             let previous = stack.top();
-            let count = stack
-                .number(previous)
-                .filter(|_| previous > base && stack.kind(previous) == Kind::Number);
+            let count = stack.number(previous).filter(|_| previous > base);
             let count = count.ok_or_else(|| Wrong::plain("format 'c0' needs a previous size"))?;
-            size = count as usize;
+            size = usize::try_from(unsigned(count)).unwrap_or(usize::MAX);
             stack.pop(1);
         }
         let read = {
@@ -352,8 +353,11 @@ fn integer(bytes: &[u8], option: u8, little: bool) -> f64 {
     if option.is_ascii_uppercase() {
         return value as f64;
     }
-    let unused = 64u32.saturating_sub(8 * bytes.len() as u32).min(63);
-    ((value << unused) as i64 >> unused) as f64
+    // Of what is wider than a number the last eight bytes are left, and the mask of
+    // the sign is where a processor puts it that counts shifts modulo 64.
+    let mask = u64::MAX.wrapping_shl((8 * bytes.len() as u32).wrapping_sub(1));
+    let value = if value & mask != 0 { value | mask } else { value };
+    value as i64 as f64
 }
 
 fn size(stack: &mut Stack, running: &mut Running) -> Out {
