@@ -103,7 +103,7 @@ fn number(draw: &mut Draw, out: &mut Vec<u8>) {
         "infinit",
         "nan",
         "NaN",
-        "nan(1)",
+        "nan()",
         "0.000000000000000000001",
         "1.7976931348623157",
         "4.9",

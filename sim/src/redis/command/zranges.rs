@@ -64,7 +64,9 @@ fn score_edge(arg: &Arg) -> Result<Edge<f64>, Fail> {
         Some((b'(', rest)) => (rest, true),
         _ => (&**arg, false),
     };
-    // This one is `strtod` on its own: leading spaces and overflow pass.
+    // This one is `strtod` on its own: leading spaces and overflow pass, and nothing
+    // at all is 0.
+    let nothing = text.is_empty();
     let text = text.trim_ascii_start();
     let value = number::parse_f64(text).or_else(|| {
         let plain: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
@@ -73,7 +75,7 @@ fn score_edge(arg: &Arg) -> Result<Edge<f64>, Fail> {
     value
         .map(|value| Edge { value, excluded })
         .or_else(|| {
-            text.is_empty().then_some(Edge {
+            nothing.then_some(Edge {
                 value: 0.0,
                 excluded,
             })
