@@ -164,7 +164,7 @@ pub(super) const OUT_OF_MEMORY: Fail =
     Fail::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
 /// What a server takes that holds nothing.
-const BASE: u64 = 900_000;
+pub(super) const BASE: u64 = 900_000;
 /// What a key takes beside its bytes, and an item in a value.
 const KEY: usize = 56;
 const ITEM: usize = 16;

@@ -29,6 +29,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod identity;
+mod kept;
 mod keyspace;
 mod lua;
 mod memory;
@@ -201,8 +202,10 @@ impl State {
             return run(self, args).unwrap_or_else(|fail| fail.reply());
         }
         self.tell_monitors(by, spec, args);
+        let looked = self.look(spec, args);
         let before = notifies.then(|| self.before(spec, args));
         let reply = run(self, args).unwrap_or_else(|fail| fail.reply());
+        self.note_look(looked, &reply);
         if let Some(before) = before {
             self.notify(spec, args, before, &reply);
         }

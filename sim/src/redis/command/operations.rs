@@ -80,6 +80,9 @@ impl State {
         self.gather();
         self.changes = 0;
         self.saved_s = self.now_us / 1_000_000;
+        if let Some(network) = &mut self.network {
+            network.saves += 1;
+        }
     }
 
     /// What is on the disk of a simulated world is the world's to decide.

@@ -8,8 +8,8 @@ use super::super::{Server, SessionId, State, Version, lua::Engine, number};
 use super::containers::{self, Subcommands};
 use super::{
     Arg, Out, access, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
-    functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, operations, pubsub,
-    scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    functions, geo, hashes, hyperloglogs, info, keys, lcs, lists, memory, object, operations,
+    pubsub, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
 };
 
 /// Which arguments are keys.
@@ -372,7 +372,7 @@ const TABLE: &[Spec] = table! {
     Data "incr" 2 g ONE strings::incr;
     Data "incrby" 3 g ONE strings::incrby;
     Data "incrbyfloat" 3 g ONE strings::incrbyfloat;
-    Data "info" -1 r NO server::info;
+    Data "info" -1 r NO info::info;
     Data "keys" 2 r NO keys::keys;
     Data "lastsave" 1 r NO operations::lastsave;
     Session "latency" -2 r NO operations::latency;
