@@ -184,6 +184,65 @@ pub(super) fn full_name(spec: &Spec, args: &[Arg]) -> String {
     name
 }
 
+/// What those who look on are not told of: commands of administrators.
+fn is_unseen(spec: &Spec, args: &[Arg]) -> bool {
+    const UNSEEN: &[(&str, &[&str])] = &[
+        (
+            "acl",
+            &[
+                "deluser", "dryrun", "getuser", "list", "load", "log", "save", "setuser", "users",
+            ],
+        ),
+        ("bgrewriteaof", &[]),
+        ("bgsave", &[]),
+        (
+            "client",
+            &["kill", "list", "no-evict", "pause", "unblock", "unpause"],
+        ),
+        (
+            "cluster",
+            &[
+                "addslots",
+                "addslotsrange",
+                "bumpepoch",
+                "count-failure-reports",
+                "delslots",
+                "delslotsrange",
+                "failover",
+                "flushslots",
+                "forget",
+                "meet",
+                "replicas",
+                "replicate",
+                "reset",
+                "saveconfig",
+                "set-config-epoch",
+                "setslot",
+                "slaves",
+            ],
+        ),
+        ("config", &["get", "resetstat", "rewrite", "set"]),
+        ("debug", &[]),
+        (
+            "latency",
+            &["doctor", "graph", "histogram", "history", "latest", "reset"],
+        ),
+        ("module", &["list", "load", "loadex", "unload"]),
+        ("monitor", &[]),
+        ("pfdebug", &[]),
+        ("replicaof", &[]),
+        ("save", &[]),
+        ("shutdown", &[]),
+        ("slaveof", &[]),
+        ("slowlog", &["get", "len", "reset"]),
+    ];
+    let found = UNSEEN.iter().find(|(name, _)| *name == spec.name);
+    found.is_some_and(|(_, words)| {
+        let word = args.get(1);
+        words.is_empty() || word.is_some_and(|word| words.iter().any(|known| word.is(known)))
+    })
+}
+
 /// `"text"` with everything that is not plain quoted, as `MONITOR` shows it.
 fn quote(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
@@ -209,18 +268,25 @@ impl State {
         let Some(network) = &self.network else {
             return;
         };
-        if network.monitors.is_empty()
-            || matches!(spec.name, "auth" | "monitor" | "config" | "hello")
-        {
+        if network.monitors.is_empty() || is_unseen(spec, args) {
             return;
         }
         let client = by.and_then(|id| network.clients.get(&id));
         let who = client.map_or("lua", |client| &client.addr);
         let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
         let mut line = format!("{seconds}.{micros:06} [{} {who}]", self.selected).into_bytes();
-        for arg in args {
+        let mut secret = if spec.name == "auth" { args.len() } else { 0 };
+        for (at, arg) in args.iter().enumerate() {
             line.push(b' ');
+            if at > 0 && secret > 0 {
+                secret -= 1;
+                line.extend(b"\"(redacted)\"");
+                continue;
+            }
             quote(&mut line, arg);
+            if spec.name == "hello" && arg.is("AUTH") {
+                secret = 2;
+            }
         }
         let line = Reply::Status(Bytes::from(line));
         for id in &network.monitors {

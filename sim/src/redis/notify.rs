@@ -100,7 +100,7 @@ fn changed(name: &str, args: &[Arg], key: &[u8]) -> Vec<Event> {
         "rename" | "renamenx" => (b'g', "rename_to"),
         "move" => (b'g', "move_to"),
         "copy" => (b'g', "copy_to"),
-        "restore" => (b'g', "restore"),
+        "restore" | "restore-asking" => (b'g', "restore"),
         "lpush" | "lpushx" => (b'l', "lpush"),
         "rpush" | "rpushx" => (b'l', "rpush"),
         "lpop" | "blpop" => (b'l', "lpop"),

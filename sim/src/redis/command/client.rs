@@ -259,6 +259,7 @@ const ARITY: &[(&str, i32)] = &[
     ("pause", -3),
     ("reply", 3),
     ("setname", 3),
+    ("trackinginfo", 2),
     ("unblock", -3),
     ("unpause", 2),
 ];
@@ -282,6 +283,14 @@ pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg
         }
         // Nobody tracks.
         "getredir" => Ok(Reply::Int(-1)),
+        "trackinginfo" => Ok(Reply::Array(vec![
+            Reply::bulk("flags"),
+            Reply::Array(vec![Reply::bulk("off")]),
+            Reply::bulk("redirect"),
+            Reply::Int(-1),
+            Reply::bulk("prefixes"),
+            Reply::Array(Vec::new()),
+        ])),
         "info" => Ok(Reply::bulk(server.describe(id, id, args))),
         "list" => list(server, id, args),
         "kill" => kill(server, id, args),

@@ -206,8 +206,8 @@ fn human(bytes: u64) -> String {
 }
 
 /// What the process takes beyond what is counted, and its interpreters, each.
-const PROCESS: u64 = 8 << 20;
-const INTERPRETER: u64 = 32 << 10;
+pub(super) const PROCESS: u64 = 8 << 20;
+pub(super) const INTERPRETER: u64 = 32 << 10;
 const SYSTEM: u64 = 16 << 30;
 
 fn memory(state: &State, lines: &mut Lines) {

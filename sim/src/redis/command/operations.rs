@@ -114,6 +114,13 @@ pub(super) fn bgsave(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
     Ok(Reply::Status(Bytes::from(text)))
 }
 
+/// Nothing is written anywhere, so there is nothing to write anew.
+pub(super) fn bgrewriteaof(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    server.state.has_disk(args)?;
+    let text = &b"Background append only file rewriting started"[..];
+    Ok(Reply::Status(Bytes::from(text)))
+}
+
 pub(super) fn lastsave(state: &mut State, _: &[Arg]) -> Out {
     int(state.saved_s as usize)
 }
@@ -170,6 +177,10 @@ mod tests {
         bench.now_us += 5_000_000;
         assert!(bench.run("INFO persistence").contains("since_last_save:1"));
         assert_eq!(bench.run("BGSAVE"), "+Background saving started");
+        assert_eq!(
+            bench.run("BGREWRITEAOF"),
+            "+Background append only file rewriting started"
+        );
         assert_eq!(bench.run("BGSAVE x"), "-ERR syntax error");
         assert!(bench.run("INFO persistence").contains("since_last_save:0"));
         assert_eq!(bench.run("LASTSAVE"), ":1700000005");

@@ -14,6 +14,28 @@ pub(super) fn ping(_: &mut State, args: &[Arg]) -> Out {
     }
 }
 
+/// The version; what Redis draws besides, it draws by chance.
+pub(super) fn lolwut(state: &mut State, args: &[Arg]) -> Out {
+    let mut number = 0;
+    if let [_, word, version, ..] = args
+        && word.is("VERSION")
+    {
+        number = version.int()?;
+    }
+    let (name, version) = match state.version.valkey() {
+        Some(version) => ("Valkey", version),
+        None => ("Redis", state.version.text()),
+    };
+    let art = match number {
+        5 => "\nGeorg Nees - schotter, plotter on paper, 1968. ",
+        6 => {
+            "\nDedicated to the 8 bit game developers of past and present.\nOriginal 8 bit image from Plaguemon by hikikomori. "
+        }
+        _ => "",
+    };
+    Ok(Reply::bulk(format!("{art}{name} ver. {version}\n")))
+}
+
 pub(super) fn echo(_: &mut State, args: &[Arg]) -> Out {
     Ok(Reply::Bulk(args[1].shared()))
 }
