@@ -371,6 +371,8 @@ impl Server {
             && word.is("HELP")
             && let Some(told) = command::help::of(spec.name)
         {
+            self.state.tell_monitors(Some(id), spec, args);
+            self.state.note_call(spec, args, &told, false);
             return told;
         }
         let run = match spec.run {

@@ -175,3 +175,44 @@ pub(super) fn wait(state: &mut State, args: &[Arg]) -> Out {
     }
     Ok(Reply::Int(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::tests::Bench;
+    use crate::redis::{Server, Version};
+
+    /// What Redis 7.0.15 says.
+    #[test]
+    fn what_is_wrong_is_said_in_the_order_of_redis() {
+        let mut bench = Bench::new();
+        bench.server = Server::with_version(Version::V7_0);
+        let keys = "-ERR numkeys should be greater than 0";
+        let syntax = "-ERR syntax error";
+        let float = "-ERR timeout is not a float or out of range";
+        let negative = "-ERR timeout is negative";
+        for (line, told) in [
+            ("BLMPOP x 0 a FOO", keys),
+            ("BLMPOP x y a FOO", keys),
+            ("BLMPOP x 1 a FOO", syntax),
+            (
+                "BLMPOP x 1 a LEFT COUNT 0",
+                "-ERR count should be greater than 0",
+            ),
+            ("BLMPOP x 1 a LEFT", float),
+            ("BLMPOP -1 1 a LEFT", negative),
+            ("BZMPOP x 0 a FOO", keys),
+            ("BZMPOP x 1 a MIN", float),
+            ("BLPOP k 9223372036854775", "nil"),
+            ("BLPOP k 9223372036854776", negative),
+            ("BLPOP k 1e18", negative),
+            ("BLPOP k inf", negative),
+            ("WAIT 0 9223372036854775807", ":0"),
+            ("XREAD BLOCK 9223372036854775807 STREAMS n $", "nil"),
+            ("SET a b PXAT 9223372036854775807", "+OK"),
+            ("EXPIRETIME a", ":9223372036854776"),
+            ("PEXPIRETIME a", ":9223372036854775807"),
+        ] {
+            assert_eq!(bench.run(line), told, "{line}");
+        }
+    }
+}
