@@ -159,7 +159,7 @@ fn server(state: &State, lines: &mut Lines) {
     let hertz = state.settings.get(&HERTZ);
     lines.put("hz", hertz);
     lines.put("configured_hz", hertz);
-    lines.put("lru_clock", state.now_us / 1_000_000 & 0x00ff_ffff);
+    lines.put("lru_clock", (state.now_us / 1_000_000) & 0x00ff_ffff);
     lines.fixed(&[
         "executable:/usr/local/bin/redis-server",
         "config_file:",
@@ -198,9 +198,9 @@ fn clients(state: &State, lines: &mut Lines) {
 fn human(bytes: u64) -> String {
     let of = |unit: u32| bytes as f64 / f64::from(1_u32 << unit);
     match bytes {
-        ..0x400 => format!("{bytes}B"),
-        ..0x10_0000 => format!("{:.2}K", of(10)),
-        ..0x4000_0000 => format!("{:.2}M", of(20)),
+        0..0x400 => format!("{bytes}B"),
+        0x400..0x10_0000 => format!("{:.2}K", of(10)),
+        0x10_0000..0x4000_0000 => format!("{:.2}M", of(20)),
         _ => format!("{:.2}G", of(30)),
     }
 }
