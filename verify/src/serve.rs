@@ -161,6 +161,7 @@ impl Hub {
         let name = command.name().to_ascii_lowercase();
         let now_us = self.now_us();
         let own = self.simulated_us.is_some() && name == b"clock";
+        let before = self.protocol(id);
         let reply = if own {
             Some(self.clock(id, command))
         } else {
@@ -190,7 +191,7 @@ impl Hub {
                 Some(Reply::Array(items)) if name == b"exec" => {
                     let weight = items.iter().map(weight).sum();
                     client.send(weight, most, |out| {
-                        write_all(out, &items, &queued, &mut typed, protocol)
+                        write_all(out, &items, &queued, &mut typed, before)
                     });
                 }
                 Some(reply) => {
@@ -455,6 +456,7 @@ async fn attend(hub: &RefCell<Hub>, stream: TcpStream, id: u64) -> io::Result<()
             };
             while !last && more(&hub) {
                 reader.limit_bulk(hub.server.longest_argument());
+                reader.distrust(hub.server.owes_password(SessionId(id)));
                 let next = match held.take() {
                     Some(command) => Ok(Some(command)),
                     None => reader.command(),

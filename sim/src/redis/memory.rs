@@ -11,11 +11,11 @@
 
 use sluice_core::redis::{Bytes, Command};
 
-use super::command::{Fail, lookup};
+use super::command::{Arg, Fail, containers, lookup};
 use super::keyspace::Entry;
 use super::notify::Change;
 use super::value::Value;
-use super::{Server, SessionId, State};
+use super::{Server, SessionId, State, Version};
 
 /// `maxmemory-policy`: which keys the server may throw away when memory is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,7 +164,7 @@ pub(super) const OUT_OF_MEMORY: Fail =
     Fail::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
 /// What a server takes that holds nothing.
-const BASE: u64 = 900_000;
+pub(super) const BASE: u64 = 900_000;
 /// What a key takes beside its bytes, and an item in a value.
 const KEY: usize = 56;
 const ITEM: usize = 16;
@@ -256,7 +256,14 @@ impl Server {
     /// may need more. To some versions so may all that a transaction remembers.
     pub(super) fn refuse_growth(&mut self, id: SessionId, args: &[Bytes]) -> Option<Fail> {
         self.state.make_room();
+        let version = self.state.version;
         let spec = lookup(&args[0]).filter(|spec| spec.accepts(args.len()))?;
+        // What the container has not got is refused for that.
+        if version != Version::V6_2 && spec.has_subcommands() {
+            let known: Vec<Arg> = args.iter().map(Arg::Shared).collect();
+            containers::check(spec, &known).ok()?;
+        }
+        let grows = spec.grows_with(args, version);
         let queues = self.state.version.queues_when_short();
         let session = self.state.sessions.get_mut(&id);
         let queue =
@@ -266,7 +273,10 @@ impl Server {
         }
         match (spec.name, queue) {
             ("exec", Some((queue, _))) => {
-                let grows = |command: &Command| lookup(&command.args[0]).is_some_and(|s| s.grows);
+                let grows = |command: &Command| {
+                    let spec = lookup(&command.args[0]);
+                    spec.is_some_and(|spec| spec.grows_with(&command.args, version))
+                };
                 queue.iter().any(grows).then(|| {
                     self.end_transaction(id);
                     self.state.unwatch(id);
@@ -278,12 +288,12 @@ impl Server {
                 })
             }
             ("discard" | "quit" | "reset", Some(_)) => None,
-            (_, Some((_, broken))) if spec.grows || !queues => {
+            (_, Some((_, broken))) if grows || !queues => {
                 *broken = true;
                 Some(OUT_OF_MEMORY)
             }
             (_, Some(_)) => None,
-            (_, None) => spec.grows.then_some(OUT_OF_MEMORY),
+            (_, None) => grows.then_some(OUT_OF_MEMORY),
         }
     }
 
@@ -331,6 +341,12 @@ mod tests {
         config(&mut bench, "maxmemory", "1");
         assert_eq!(bench.run("SET b 2"), OOM);
         assert_eq!(bench.run("SORT l"), OOM, "it might store");
+        assert_eq!(bench.run("XGROUP CREATE s g $ MKSTREAM"), OOM);
+        assert_eq!(bench.run("FUNCTION LOAD x"), OOM, "before it is read");
+        assert!(bench.run("XGROUP DESTROY s g").contains("key to exist"));
+        assert!(bench.run("XGROUP CREATE").contains("number of arguments"));
+        assert!(bench.run("XGROUP FOO").contains("unknown subcommand"));
+        assert_eq!(bench.run("FUNCTION LIST"), "[]");
         assert_eq!(bench.run("GET a"), "\"1\"");
         assert_eq!(bench.run("PEXPIRE a 100000"), ":1");
         assert_eq!(bench.run("DEL a"), ":1");

@@ -29,6 +29,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod identity;
+mod kept;
 mod keyspace;
 mod lua;
 mod memory;
@@ -200,9 +201,11 @@ impl State {
         if self.network.is_none() && !notifies {
             return run(self, args).unwrap_or_else(|fail| fail.reply());
         }
-        self.tell_monitors(by, spec, args);
+        let looked = self.look(spec, args);
         let before = notifies.then(|| self.before(spec, args));
         let reply = run(self, args).unwrap_or_else(|fail| fail.reply());
+        self.note_look(looked, &reply);
+        self.tell_monitors(by, spec, args);
         if let Some(before) = before {
             self.notify(spec, args, before, &reply);
         }
@@ -368,20 +371,23 @@ impl Server {
             && word.is("HELP")
             && let Some(told) = command::help::of(spec.name)
         {
+            self.state.tell_monitors(Some(id), spec, args);
+            self.state.note_call(spec, args, &told, false);
             return told;
         }
         let run = match spec.run {
             Run::Data(run) => return self.state.run(Some(id), spec, run, args),
             Run::Session(run) => run,
         };
-        // What a transaction did is told before that it was one.
-        let last = spec.name == "exec";
-        if !last {
+        // What a script did is told after that it was run, and who goes is not
+        // there any more; all others are told of when they are through.
+        let first = spec.has_scripts() || spec.name == "quit";
+        if first {
             self.state.tell_monitors(Some(id), spec, args);
         }
         let errors = self.state.errors();
         let reply = run(self, engine, id, args).unwrap_or_else(|fail| fail.reply());
-        if last {
+        if !first {
             self.state.tell_monitors(Some(id), spec, args);
         }
         // What a script raised was counted when its command failed.

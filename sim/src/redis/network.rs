@@ -11,6 +11,7 @@ use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::command::{Arg, Fail, Spec, lookup};
 use super::lua::Engine;
+use super::notify::reads;
 use super::settings::{BULK, CLIENTS, TIMEOUT};
 use super::{Server, SessionId, State};
 
@@ -73,6 +74,15 @@ pub(super) struct Network {
     /// Error replies by their first word.
     pub(super) errors: BTreeMap<Box<str>, u64>,
     pub(super) connections: u64,
+    /// Since when there is one.
+    pub(super) since_us: u64,
+    /// Bytes of the commands that clients have sent.
+    pub(super) read: u64,
+    /// How many keys were looked for in order to read them, and were there; and
+    /// how many were not.
+    pub(super) looked: (u64, u64),
+    /// How often everything was saved.
+    pub(super) saves: u64,
 }
 
 impl Network {
@@ -81,10 +91,16 @@ impl Network {
         self.calls.clear();
         self.errors.clear();
         self.connections = 0;
+        self.read = 0;
+        self.looked = (0, 0);
     }
 
     /// A client has sent a command.
     pub(super) fn heard(&mut self, now_us: u64, id: SessionId, args: &[Bytes]) {
+        // `*2`, and for each argument `$3` and itself, and ends of lines.
+        let announced = |n: usize| n.checked_ilog10().unwrap_or(0) as usize + 4;
+        let bytes = args.iter().map(|arg| announced(arg.len()) + arg.len() + 2);
+        self.read += (announced(args.len()) + bytes.sum::<usize>()) as u64;
         if let Some(client) = self.clients.get_mut(&id)
             && let Some(spec) = args.first().and_then(|name| lookup(name))
         {
@@ -168,6 +184,65 @@ pub(super) fn full_name(spec: &Spec, args: &[Arg]) -> String {
     name
 }
 
+/// What those who look on are not told of: commands of administrators.
+fn is_unseen(spec: &Spec, args: &[Arg]) -> bool {
+    const UNSEEN: &[(&str, &[&str])] = &[
+        (
+            "acl",
+            &[
+                "deluser", "dryrun", "getuser", "list", "load", "log", "save", "setuser", "users",
+            ],
+        ),
+        ("bgrewriteaof", &[]),
+        ("bgsave", &[]),
+        (
+            "client",
+            &["kill", "list", "no-evict", "pause", "unblock", "unpause"],
+        ),
+        (
+            "cluster",
+            &[
+                "addslots",
+                "addslotsrange",
+                "bumpepoch",
+                "count-failure-reports",
+                "delslots",
+                "delslotsrange",
+                "failover",
+                "flushslots",
+                "forget",
+                "meet",
+                "replicas",
+                "replicate",
+                "reset",
+                "saveconfig",
+                "set-config-epoch",
+                "setslot",
+                "slaves",
+            ],
+        ),
+        ("config", &["get", "resetstat", "rewrite", "set"]),
+        ("debug", &[]),
+        (
+            "latency",
+            &["doctor", "graph", "histogram", "history", "latest", "reset"],
+        ),
+        ("module", &["list", "load", "loadex", "unload"]),
+        ("monitor", &[]),
+        ("pfdebug", &[]),
+        ("replicaof", &[]),
+        ("save", &[]),
+        ("shutdown", &[]),
+        ("slaveof", &[]),
+        ("slowlog", &["get", "len", "reset"]),
+    ];
+    let found = UNSEEN.iter().find(|(name, _)| *name == spec.name);
+    found.is_some_and(|(_, words)| {
+        let word = args.get(1);
+        words.is_empty() || word.is_some_and(|word| words.iter().any(|known| word.is(known)))
+    })
+}
+
 /// `"text"` with everything that is not plain quoted, as `MONITOR` shows it.
 fn quote(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
@@ -193,18 +268,25 @@ impl State {
         let Some(network) = &self.network else {
             return;
         };
-        if network.monitors.is_empty()
-            || matches!(spec.name, "auth" | "monitor" | "config" | "hello")
-        {
+        if network.monitors.is_empty() || is_unseen(spec, args) {
             return;
         }
         let client = by.and_then(|id| network.clients.get(&id));
         let who = client.map_or("lua", |client| &client.addr);
         let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
         let mut line = format!("{seconds}.{micros:06} [{} {who}]", self.selected).into_bytes();
-        for arg in args {
+        let mut secret = if spec.name == "auth" { args.len() } else { 0 };
+        for (at, arg) in args.iter().enumerate() {
             line.push(b' ');
+            if at > 0 && secret > 0 {
+                secret -= 1;
+                line.extend(b"\"(redacted)\"");
+                continue;
+            }
             quote(&mut line, arg);
+            if spec.name == "hello" && arg.is("AUTH") {
+                secret = 2;
+            }
         }
         let line = Reply::Status(Bytes::from(line));
         for id in &network.monitors {
@@ -225,6 +307,45 @@ impl State {
             if anew {
                 network.count_error(reply);
             }
+        }
+    }
+
+    /// Of the keys that this command reads, how many are there and how many are
+    /// not.
+    pub(super) fn look(&self, spec: &Spec, args: &[Arg]) -> (u64, u64) {
+        let (mut looked, mut at) = ((0, 0), 0);
+        // These look for the group first, or for where reading starts.
+        let times = match spec.name {
+            "xread" | "xreadgroup" => 2,
+            _ => 1,
+        };
+        spec.keys.each(args, |key| {
+            let reads = match spec.name {
+                "object" | "pfmerge" | "xreadgroup" => true,
+                _ => reads(spec, args, at),
+            };
+            if reads {
+                match self.db.get(key, self.now_us) {
+                    Some(_) => looked.0 += times,
+                    None => looked.1 += times,
+                }
+            }
+            at += 1;
+        });
+        looked
+    }
+
+    /// It has looked, unless it was refused before it did.
+    pub(super) fn note_look(&mut self, (hits, misses): (u64, u64), reply: &Reply) {
+        const AFTER: [&[u8]; 3] = [b"WRONGTYPE", b"NOGROUP", b"ERR no such key"];
+        if let Reply::Error(text) = reply
+            && !AFTER.iter().any(|begins| text.starts_with(begins))
+        {
+            return;
+        }
+        if let Some(network) = &mut self.network {
+            network.looked.0 += hits;
+            network.looked.1 += misses;
         }
     }
 
@@ -281,6 +402,7 @@ impl Server {
     pub fn connect(&mut self, now_us: u64, session: SessionId, addr: &str, local: &str) {
         if self.state.network.is_none() {
             self.state.network = Some(Box::default());
+            self.state.network.get_or_insert_default().since_us = now_us;
             let counts = self.state.counts_use();
             self.state.db.count_use(counts);
             self.state.saved_s = now_us / 1_000_000;

@@ -30,6 +30,13 @@ pub(super) enum Change {
     Evicted,
 }
 
+impl Change {
+    /// Whether a command has done it.
+    fn is_edit(self) -> bool {
+        matches!(self, Self::Changed | Self::Removed)
+    }
+}
+
 /// A letter for each class of events, by the bit that stands for it.
 const LETTERS: &[u8] = b"KEg$lshzxetdnm";
 /// All that `A` stands for: not keys being new, nor being missed.
@@ -93,7 +100,7 @@ fn changed(name: &str, args: &[Arg], key: &[u8]) -> Vec<Event> {
         "rename" | "renamenx" => (b'g', "rename_to"),
         "move" => (b'g', "move_to"),
         "copy" => (b'g', "copy_to"),
-        "restore" => (b'g', "restore"),
+        "restore" | "restore-asking" => (b'g', "restore"),
         "lpush" | "lpushx" => (b'l', "lpush"),
         "rpush" | "rpushx" => (b'l', "rpush"),
         "lpop" | "blpop" => (b'l', "lpop"),
@@ -196,7 +203,7 @@ pub(super) struct Before {
 
 /// Whether a command looks at this key, the so-many-th of its keys, in order to
 /// read it. Those that look in order to write miss nothing.
-fn reads(spec: &Spec, args: &[Arg], at: usize) -> bool {
+pub(super) fn reads(spec: &Spec, args: &[Arg], at: usize) -> bool {
     match spec.name {
         "object" | "memory" | "pfdebug" => false,
         "set" => args.iter().skip(3).any(|arg| arg.is("GET")),
@@ -259,6 +266,9 @@ impl State {
             self.tell(self.selected, key, MISSED);
         }
         if matches!(spec.name, "lmove" | "blmove" | "rpoplpush" | "brpoplpush") {
+            if *args[1] == *args[2] && noted.iter().any(|(_, _, change)| change.is_edit()) {
+                return self.notify_of_turn(spec.name, args, noted);
+            }
             // Redis tells where it went before where it was.
             noted.sort_by_key(|(_, key, _)| **key == *args[1]);
         }
@@ -284,6 +294,24 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A list was moved to itself, in which it was never empty.
+    fn notify_of_turn(&mut self, name: &str, args: &[Arg], noted: Vec<(u8, Bytes, Change)>) {
+        let left = |at: usize, or: bool| match name {
+            "lmove" | "blmove" => args[at].is("LEFT"),
+            _ => or,
+        };
+        let push = if left(4, true) { "lpush" } else { "rpush" };
+        let pop = if left(3, false) { "lpop" } else { "rpop" };
+        for (db, key, change) in noted {
+            if change == Change::Expired {
+                self.tell(db, &key, (b'x', "expired"));
+            }
+        }
+        let key = args[1].shared();
+        self.tell(self.selected, &key, (b'l', push));
+        self.tell(self.selected, &key, (b'l', pop));
     }
 
     /// Tells of keys that went by themselves.
@@ -366,6 +394,14 @@ mod tests {
             ("DEL k nosuch", "0 del k"),
             ("RPUSH l a b", "0 rpush l"),
             ("LMOVE l m LEFT RIGHT", "0 rpush m, 0 lpop l"),
+            ("LMOVE l l LEFT RIGHT", "0 rpush l, 0 lpop l"),
+            ("LMOVE l l LEFT LEFT", "0 lpush l, 0 lpop l"),
+            ("RPUSH l c", "0 rpush l"),
+            ("LMOVE l l RIGHT LEFT", "0 lpush l, 0 rpop l"),
+            ("BLMOVE l l RIGHT RIGHT 0", "0 rpush l, 0 rpop l"),
+            ("RPOPLPUSH l l", "0 lpush l, 0 rpop l"),
+            ("BRPOPLPUSH l l 0", "0 lpush l, 0 rpop l"),
+            ("LPOP l", "0 lpop l"),
             ("LPOP l", "0 lpop l, 0 del l"),
             ("RENAME m n", "0 rename_from m, 0 rename_to n"),
             ("MOVE n 3", "0 move_from n, 3 move_to n"),

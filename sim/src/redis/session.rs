@@ -44,6 +44,9 @@ impl Session {
             && let Ok(spec) = spec
         {
             match spec.name {
+                "ping" if command.args.len() > 2 => {
+                    return Some(Fail::arity("ping").reply());
+                }
                 "ping" => {
                     let text = command.args.get(1).cloned();
                     let text = text.unwrap_or_else(|| Bytes::from(&b""[..]));

@@ -2,7 +2,8 @@
 //!
 //! Only those are here that a client can tell from the outside, and those whose
 //! effect in Redis is nothing but memory or speed, which have none here. What
-//! would change something that is not modelled is unknown to `CONFIG`.
+//! else there is can be asked and changed, and is not obeyed
+//! ([`kept`](super::kept)).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use sluice_core::redis::Bytes;
 
 use super::Version;
+use super::kept::{self, Kept};
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +189,8 @@ pub(super) struct Settings {
     sync: Sync,
     /// `client-output-buffer-limit`, the same.
     output: Option<Rc<Output>>,
+    /// Of those that have no effect, what they were set to.
+    kept: Option<Rc<BTreeMap<&'static str, Bytes>>>,
 }
 
 /// `appendfsync`.
@@ -279,9 +283,34 @@ impl Settings {
         self.output = (output != Output::default()).then(|| Rc::new(output));
     }
 
+    /// What a parameter without an effect was set to.
+    pub(super) fn kept(&self, kept: &Kept) -> Bytes {
+        let set = self.kept.as_ref().and_then(|set| set.get(kept.name));
+        let default = || Bytes::from(kept.default.as_bytes());
+        set.cloned().unwrap_or_else(default)
+    }
+
+    /// The same as a text, by its name.
+    pub(super) fn told(&self, name: &str) -> String {
+        let kept = kept::named(name).map(|kept| self.kept(kept));
+        String::from_utf8_lossy(&kept.unwrap_or_default()).into_owned()
+    }
+
+    /// From now on it says this.
+    pub(super) fn keep(&mut self, kept: &Kept, value: Bytes) {
+        let mut set = self.kept.take().unwrap_or_default();
+        let all = Rc::make_mut(&mut set);
+        if *value == *kept.default.as_bytes() {
+            all.remove(kept.name);
+        } else {
+            all.insert(kept.name, value);
+        }
+        self.kept = (!all.is_empty()).then_some(set);
+    }
+
     /// Whether everything is as it was in the beginning.
     pub(super) fn is_default(&self) -> bool {
-        let texts = self.password.is_none() && self.output.is_none();
+        let texts = self.password.is_none() && self.output.is_none() && self.kept.is_none();
         self.changed.is_empty() && texts && self.sync == Sync::EverySecond
     }
 }

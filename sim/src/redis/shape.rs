@@ -65,7 +65,9 @@ impl Shape {
             b"hgetall" | b"hello" => Self::Map,
             b"config" if sub("get") => Self::Map,
             b"latency" if sub("histogram") => Self::Map,
-            b"acl" if sub("getuser") => Self::Map,
+            b"acl" if sub("getuser") => Self::DeepMap,
+            b"client" if sub("trackinginfo") => Self::DeepMap,
+            b"memory" if sub("stats") => Self::DeepMap,
             b"lcs" if has("idx") => Self::Map,
             b"xinfo" if sub("stream") => Self::DeepMap,
             b"xinfo" if sub("groups") || sub("consumers") => Self::Maps,
@@ -103,8 +105,23 @@ impl Shape {
             b"lpop" | b"rpop" if args.len() == 3 => Self::NullArray,
             b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe"
             | b"sunsubscribe" => Self::Push,
-            b"info" => Self::Text,
+            b"info" | b"lolwut" => Self::Text,
+            b"client" if sub("list") || sub("info") => Self::Text,
+            b"cluster" if sub("info") || sub("nodes") => Self::Text,
+            b"latency" if sub("doctor") => Self::Text,
+            b"memory" if sub("doctor") || sub("malloc-stats") => Self::Text,
             _ => Self::Plain,
+        }
+    }
+
+    /// The same in a transaction, where nobody waits: who would have waited for
+    /// an array, but for what is in it, gets nothing of another kind.
+    #[must_use]
+    pub fn of_queued<A: Deref<Target = [u8]>>(args: &[A]) -> Self {
+        let name = args.first().map(|name| name.to_ascii_lowercase());
+        match &*name.unwrap_or_default() {
+            b"blmove" | b"brpoplpush" => Self::Plain,
+            _ => Self::of(args),
         }
     }
 
@@ -116,6 +133,13 @@ impl Shape {
             (Self::DeepMap, Some(b"engines" | b"LUA")) => Self::DeepMap,
             (Self::DeepMap, Some(b"functions")) => Self::Maps,
             (Self::DeepMap, Some(b"flags")) => Self::Set,
+            (Self::DeepMap, Some(b"fragmentation")) => Self::Double,
+            (Self::DeepMap, Some(name))
+                if name.ends_with(b".ratio") || name.ends_with(b".percentage") =>
+            {
+                Self::Double
+            }
+            (Self::DeepMap, Some(name)) if name.starts_with(b"db.") => Self::Map,
             _ => Self::Plain,
         }
     }

@@ -10,7 +10,7 @@
 //! Deadlines are the caller's to keep: [`Server::deadline_us`] says when to
 //! call [`Server::time_out`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use sluice_core::redis::{Bytes, Command, Reply};
@@ -100,6 +100,13 @@ impl Waiting {
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many keys they wait for.
+    pub(super) fn keys(&self) -> usize {
+        let waiters = self.waiters.values();
+        let keys = waiters.flat_map(|waiter| waiter.keys.iter().map(|key| (waiter.db, key)));
+        keys.collect::<BTreeSet<_>>().len()
     }
 
     fn is_idle(&self) -> bool {

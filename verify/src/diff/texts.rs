@@ -111,8 +111,8 @@ fn number(draw: &mut Draw, out: &mut Vec<u8>) {
         "1_000",
     ];
     const ENDS: &[&str] = &[
-        "", "", "", "", "", "e1", "e5", "E-7", "e+3", "e", "e200", "e-200", "e17", "e21",
-        " ", "x", ".", "f", "0",
+        "", "", "", "", "", "e1", "e5", "E-7", "e+3", "e", "e200", "e-200", "e17", "e21", " ", "x",
+        ".", "f", "0",
     ];
     for part in [SIGNS, WHOLE, ENDS] {
         out.extend_from_slice(draw.of(part).as_bytes());

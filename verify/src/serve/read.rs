@@ -54,7 +54,14 @@ pub struct Reader {
     /// No line ends before here.
     searched: usize,
     partial: Option<Partial>,
+    /// Who sends has not said a password that it has to say.
+    stranger: bool,
 }
+
+/// What those may send who have not said their password: so many arguments, of
+/// so many bytes.
+const STRANGERS_ARGS: usize = 10;
+const STRANGERS_BULK: usize = 16 << 10;
 
 impl Reader {
     /// With nothing read yet.
@@ -66,7 +73,13 @@ impl Reader {
             at: 0,
             searched: 0,
             partial: None,
+            stranger: false,
         }
+    }
+
+    /// Whether little is to be taken from now on, for who sends is not known.
+    pub const fn distrust(&mut self, stranger: bool) {
+        self.stranger = stranger;
     }
 
     /// No argument may be longer from now on; one that was announced already may.
@@ -117,6 +130,9 @@ impl Reader {
                     };
                     if left > self.limits.args {
                         return Err(wrong("invalid multibulk length"));
+                    }
+                    if self.stranger && left > STRANGERS_ARGS {
+                        return Err(wrong("unauthenticated multibulk length"));
                     }
                     self.partial = Some(Partial {
                         left,
@@ -189,6 +205,9 @@ impl Reader {
         let len = announced(&line).and_then(|n| usize::try_from(n).ok());
         let len = len.filter(|len| *len <= self.limits.bulk);
         let len = len.ok_or_else(|| wrong("invalid bulk length"))?;
+        if self.stranger && len > STRANGERS_BULK {
+            return Err(wrong("unauthenticated bulk length"));
+        }
         if let Some(partial) = &mut self.partial {
             partial.bytes += len;
             if partial.bytes > self.limits.request {
@@ -399,6 +418,23 @@ mod tests {
         let million = b"*1000000\r\n$0\r\n\r\n";
         assert!(read(Limits::DEFAULT, &[million]).is_err());
         assert_eq!(read(SMALL, &[b"*0\r\n*-1\r\n"]), Ok(vec![]));
+    }
+
+    /// The limits and the texts are those of Redis 7.0.15.
+    #[test]
+    fn strangers_may_say_little() {
+        let read = |text: &[u8]| {
+            let mut reader = Reader::new(Limits::DEFAULT);
+            reader.distrust(true);
+            reader.feed(text);
+            reader.command().map_err(|wrong| wrong.to_string())
+        };
+        let many = Err("ERR Protocol error: unauthenticated multibulk length".to_owned());
+        let long = Err("ERR Protocol error: unauthenticated bulk length".to_owned());
+        assert_eq!(read(b"*11\r\n"), many);
+        assert_eq!(read(b"*10\r\n"), Ok(None));
+        assert_eq!(read(b"*3\r\n$16385\r\n"), long);
+        assert_eq!(read(b"*3\r\n$16384\r\n"), Ok(None));
     }
 
     proptest! {

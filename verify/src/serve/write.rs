@@ -49,6 +49,8 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, shape: Shape, protocol: Protocol)
             // Where there is no place, there is no pair either.
             let inner = match shape {
                 Shape::Places => Shape::NullArray,
+                // Where there was an entry, there is no array any more.
+                Shape::Streams => Shape::Streams,
                 _ => Shape::Plain,
             };
             head(out, b'*', items.len());
@@ -68,27 +70,57 @@ pub fn write_reply(
     typed: &mut VecDeque<Vec<u8>>,
     protocol: Protocol,
 ) {
+    let shape = Shape::of(&command.args);
+    write_shaped(out, command, reply, shape, typed, protocol);
+}
+
+fn write_shaped(
+    out: &mut Vec<u8>,
+    command: &Command,
+    reply: &Reply,
+    shape: Shape,
+    typed: &mut VecDeque<Vec<u8>>,
+    protocol: Protocol,
+) {
     let scripted = is_script(command) && !matches!(reply, Reply::Error(_));
     match typed.pop_front_if(|_| scripted) {
         Some(bytes) => out.extend(bytes),
-        None => write(out, reply, Shape::of(&command.args), protocol),
+        None => write(out, reply, shape, protocol),
     }
 }
 
 /// Appends the reply to `EXEC`: each part has the shape of its command's.
+/// `protocol`: what was spoken before; a `HELLO` among them changes it.
 pub fn write_all(
     out: &mut Vec<u8>,
     replies: &[Reply],
     queued: &[Command],
     typed: &mut VecDeque<Vec<u8>>,
-    protocol: Protocol,
+    mut protocol: Protocol,
 ) {
     head(out, b'*', replies.len());
     for (at, reply) in replies.iter().enumerate() {
         match queued.get(at) {
-            Some(command) => write_reply(out, command, reply, typed, protocol),
+            Some(command) => {
+                protocol = spoken_after(command, reply).unwrap_or(protocol);
+                let shape = Shape::of_queued(&command.args);
+                write_shaped(out, command, reply, shape, typed, protocol);
+            }
             None => write(out, reply, Shape::Plain, protocol),
         }
+    }
+}
+
+/// What is spoken from a `HELLO` on, which is answered so already.
+fn spoken_after(command: &Command, reply: &Reply) -> Option<Protocol> {
+    let greets = command.name().eq_ignore_ascii_case(b"hello");
+    if !greets || matches!(reply, Reply::Error(_)) {
+        return None;
+    }
+    match command.args.get(1).map(|version| &**version) {
+        Some(b"2") => Some(Protocol::Resp2),
+        Some(b"3") => Some(Protocol::Resp3),
+        _ => None,
     }
 }
 
@@ -326,11 +358,69 @@ mod tests {
         }
     }
 
+    /// Within and without a transaction, as Redis 7.0.15 has it.
+    #[test]
+    fn transactions_have_nothing_of_another_kind() {
+        let move_on = Command::new("BLMOVE").arg("a").arg("b").arg("LEFT");
+        let hello = |version: &str| Command::new("HELLO").arg(version);
+        let greeted = array(&["proto", "x"]);
+        let queued = [
+            move_on.arg("RIGHT").arg("0"),
+            Command::new("BLPOP").arg("a").arg("0"),
+            hello("3"),
+            Command::new("HGETALL").arg("h"),
+            hello("2"),
+            hello("4"),
+        ];
+        let replies = [
+            Reply::Nil,
+            Reply::Nil,
+            greeted.clone(),
+            array(&[]),
+            greeted,
+            Reply::error("NOPROTO unsupported protocol version"),
+        ];
+        let mut out = Vec::new();
+        let mut typed = VecDeque::new();
+        write_all(&mut out, &replies, &queued, &mut typed, Protocol::Resp2);
+        let out = String::from_utf8(out).unwrap().replace("\r\n", " ");
+        assert_eq!(
+            out,
+            "*6 $-1 *-1 %1 $5 proto $1 x %0 *2 $5 proto $1 x -NOPROTO unsupported protocol version "
+        );
+    }
+
+    #[test]
+    fn what_people_read_is_told_apart() {
+        let text = Reply::bulk("x");
+        for command in [
+            &["CLIENT", "LIST"][..],
+            &["CLIENT", "INFO"],
+            &["LATENCY", "DOCTOR"],
+            &["LOLWUT"],
+        ] {
+            assert_eq!(wire(command, &text, Protocol::Resp3), "=5 txt:x ");
+        }
+        let user = Reply::Array(vec![Reply::bulk("flags"), array(&["on"])]);
+        let command = ["ACL", "GETUSER", "default"];
+        assert_eq!(
+            wire(&command, &user, Protocol::Resp3),
+            "%1 $5 flags ~1 $2 on "
+        );
+    }
+
     #[test]
     fn streams_are_maps_of_keys() {
         let reply = Reply::Array(vec![Reply::Array(vec![Reply::bulk("s"), array(&["x"])])]);
         let command = ["XREAD", "STREAMS", "s", "0"];
         assert_eq!(wire(&command, &reply, Protocol::Resp3), "%1 $1 s *1 $1 x ");
         assert_eq!(wire(&command, &Reply::Nil, Protocol::Resp2), "*-1 ");
+        let deleted = Reply::Array(vec![Reply::bulk("1-1"), Reply::Nil]);
+        let stream = Reply::Array(vec![Reply::bulk("s"), Reply::Array(vec![deleted])]);
+        let reply = Reply::Array(vec![stream]);
+        assert_eq!(
+            wire(&command, &reply, Protocol::Resp2),
+            "*1 *2 $1 s *1 *2 $3 1-1 *-1 "
+        );
     }
 }

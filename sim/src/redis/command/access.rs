@@ -68,6 +68,13 @@ impl Server {
         network.is_some_and(|network| network.strangers.contains(&id))
     }
 
+    /// Whether a client has to say its password first, which is for whoever reads
+    /// what it sends to know.
+    #[must_use]
+    pub fn owes_password(&self, session: SessionId) -> bool {
+        self.is_stranger(session)
+    }
+
     /// What a client is told instead of an answer to a command that it may not
     /// use, now or ever.
     pub(in crate::redis) fn forbids(
@@ -162,17 +169,30 @@ pub(super) fn acl(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -
             }
         }
         [_, _] if word.is("LOAD") || word.is("SAVE") => return Err(NO_FILE),
-        [_, _, ..]
-            if ["SETUSER", "DELUSER", "DRYRUN", "GENPASS"]
-                .iter()
-                .any(|w| word.is(w)) =>
-        {
+        [_, _] if word.is("GENPASS") => password(server, 256),
+        [_, _, bits] if word.is("GENPASS") => {
+            let bits = usize::try_from(bits.int()?).ok();
+            let bits = bits.filter(|bits| (1..=4096).contains(bits));
+            password(server, bits.ok_or(BITS)?)
+        }
+        [_, _, ..] if ["SETUSER", "DELUSER", "DRYRUN"].iter().any(|w| word.is(w)) => {
             return Err(Fail::fixed(
                 "ERR a simulated server has no users but default",
             ));
         }
         _ => return Err(containers::misused(word, "ACL")),
     })
+}
+
+const BITS: Fail = Fail::fixed(
+    "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
+);
+
+/// So many bits in hexadecimal. Nobody's secret: it follows from the seed.
+fn password(server: &mut Server, bits: usize) -> Reply {
+    let mut digit = || b"0123456789abcdef"[server.state.draw.below(16)];
+    let digits: Vec<u8> = (0..bits.div_ceil(4)).map(|_| digit()).collect();
+    Reply::bulk(digits)
 }
 
 #[cfg(test)]
@@ -197,6 +217,19 @@ mod tests {
             ("ACL LIST", "[\"user default on nopass ~* &* +@all\"]"),
             ("ACL GETUSER bob", "nil"),
             ("ACL CAT nosuch", r"-ERR Unknown category \'nosuch\'"),
+            ("ACL GENPASS 5", "\"00\""),
+            (
+                "ACL GENPASS x",
+                "-ERR value is not an integer or out of range",
+            ),
+            (
+                "ACL GENPASS 4097",
+                "-ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
+            ),
+            (
+                "ACL GENPASS 5 5",
+                r"-ERR unknown subcommand or wrong number of arguments for \'GENPASS\'. Try ACL HELP.",
+            ),
             ("ACL FOO", r"-ERR unknown subcommand \'FOO\'. Try ACL HELP."),
         ] {
             assert_eq!(bench.run(line), told, "{line}");

@@ -259,6 +259,7 @@ const ARITY: &[(&str, i32)] = &[
     ("pause", -3),
     ("reply", 3),
     ("setname", 3),
+    ("trackinginfo", 2),
     ("unblock", -3),
     ("unpause", 2),
 ];
@@ -282,6 +283,14 @@ pub(super) fn client(server: &mut Server, _: &Engine, id: SessionId, args: &[Arg
         }
         // Nobody tracks.
         "getredir" => Ok(Reply::Int(-1)),
+        "trackinginfo" => Ok(Reply::Array(vec![
+            Reply::bulk("flags"),
+            Reply::Array(vec![Reply::bulk("off")]),
+            Reply::bulk("redirect"),
+            Reply::Int(-1),
+            Reply::bulk("prefixes"),
+            Reply::Array(Vec::new()),
+        ])),
         "info" => Ok(Reply::bulk(server.describe(id, id, args))),
         "list" => list(server, id, args),
         "kill" => kill(server, id, args),
@@ -479,6 +488,56 @@ mod tests {
         bench.server.disconnect(SessionId(2));
         bench.run("PING");
         assert!(bench.pushed().is_empty());
+    }
+
+    /// What Redis 7.0.15 shows.
+    #[test]
+    fn those_who_look_on_see_where_it_was_done_and_no_password() {
+        let mut bench = Bench::new();
+        bench.connect(1);
+        bench.connect(2);
+        bench.run_as(2, &["MONITOR"]);
+        for line in [
+            "SELECT 1",
+            "MULTI",
+            "SELECT 2",
+            "EXEC",
+            "SELECT 99",
+            "GET",
+            "NOSUCH",
+            "AUTH x",
+            "HELLO 2 AUTH a b SETNAME c",
+            "CONFIG GET hz",
+            "CLIENT SETNAME x",
+            "CLIENT LIST",
+            "ACL WHOAMI",
+            "ACL LIST",
+            "RESET",
+            "QUIT",
+        ] {
+            bench.run(line);
+        }
+        let seen = bench.pushed();
+        let from = |line: &String| line.split_once(" [").map(|(_, rest)| rest.to_owned());
+        let seen: Vec<String> = seen.iter().filter_map(from).collect();
+        let expected = [
+            r#"1 127.0.0.1:1001] "SELECT" "1""#,
+            r#"1 127.0.0.1:1001] "MULTI""#,
+            r#"2 127.0.0.1:1001] "SELECT" "2""#,
+            r#"2 127.0.0.1:1001] "EXEC""#,
+            r#"2 127.0.0.1:1001] "SELECT" "99""#,
+            r#"2 127.0.0.1:1001] "AUTH" "(redacted)""#,
+            r#"2 127.0.0.1:1001] "HELLO" "2" "AUTH" "(redacted)" "(redacted)" "SETNAME" "c""#,
+            r#"2 127.0.0.1:1001] "CLIENT" "SETNAME" "x""#,
+            r#"2 127.0.0.1:1001] "ACL" "WHOAMI""#,
+            r#"0 127.0.0.1:1001] "RESET""#,
+            r#"0 127.0.0.1:1001] "QUIT""#,
+        ];
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|line| line.escape_default().to_string())
+            .collect();
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! `CONFIG`: what can be asked, and the little that can be set.
+//! `CONFIG`: what can be asked and set, and the little of it that is obeyed.
 
 use sluice_core::redis::Reply;
 
 use super::{Arg, Fail, Out};
+use crate::redis::kept::{self, IMMUTABLE, Kept, memory};
 use crate::redis::lua::Engine;
 use crate::redis::memory::Policy;
 use crate::redis::notify;
@@ -10,21 +11,13 @@ use crate::redis::number::parse_i64;
 use crate::redis::settings::{NUMBERS, Number, Output, Sync, Unit};
 use crate::redis::{Server, SessionId, State};
 
-/// What clients and suites ask for, and cannot change.
-const FIXED: &[(&str, &str)] = &[
-    ("appendonly", "no"),
-    ("databases", "16"),
-    ("dbfilename", "dump.rdb"),
-    ("dir", "/"),
-    ("lfu-decay-time", "1"),
-    ("lfu-log-factor", "10"),
-    ("save", ""),
-];
+/// What would change where files are written.
+const PROTECTED: &[(&str, &str)] = &[("dbfilename", "dump.rdb"), ("dir", "/")];
 
 /// Every parameter with its value, in the order of names.
 fn parameters(state: &State) -> Vec<(&'static str, String)> {
-    let fixed = FIXED.iter();
-    let mut all: Vec<_> = fixed
+    let protected = PROTECTED.iter();
+    let mut all: Vec<_> = protected
         .map(|(name, value)| (*name, (*value).to_owned()))
         .collect();
     let cluster = if state.nodes > 0 { "yes" } else { "no" };
@@ -37,6 +30,19 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
     all.push((OUTPUT, outputs(&state.settings.output())));
     all.push(("maxmemory", state.limits.bytes.to_string()));
     all.push(("maxmemory-policy", state.limits.policy.name().to_owned()));
+    let master = state.master.as_ref();
+    let master = master.map_or(String::new(), |master| {
+        format!("{} {}", String::from_utf8_lossy(&master.host), master.port)
+    });
+    all.extend(MASTER.map(|name| (name, master.clone())));
+    for kept in kept::of(state.version) {
+        let value = state.settings.kept(kept);
+        let value = String::from_utf8_lossy(&value).into_owned();
+        if !kept.alias.is_empty() {
+            all.push((kept.alias, value.clone()));
+        }
+        all.push((kept.name, value));
+    }
     for number in numbers(state) {
         let value = state.settings.get(number);
         let value = match number.unit {
@@ -56,9 +62,11 @@ fn parameters(state: &State) -> Vec<(&'static str, String)> {
 }
 
 const OUTPUT: &str = "client-output-buffer-limit";
+/// Whose replica it is, which `REPLICAOF` changes.
+const MASTER: [&str; 2] = ["replicaof", "slaveof"];
 
 /// Where clients have come to.
-fn port(state: &State) -> &str {
+pub(super) fn port(state: &State) -> &str {
     let clients = state.network.iter().flat_map(|network| &network.clients);
     let port = clients.map(|(_, client)| client.local.rsplit(':').next());
     port.flatten().next().unwrap_or("6379")
@@ -149,6 +157,13 @@ pub(super) fn config(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
     Err(Fail::subcommand(word, "CONFIG"))
 }
 
+/// One without an effect, by either of its names.
+fn kept_as(state: &State, name: &str) -> Option<&'static Kept> {
+    kept::of(state.version).find(|kept| kept.name == name || kept.alias == name)
+}
+
+const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
+
 /// All of it, or nothing.
 fn set(server: &mut Server, pairs: &[Arg]) -> Out {
     let mut limits = server.state.limits;
@@ -201,8 +216,20 @@ fn set(server: &mut Server, pairs: &[Arg]) -> Out {
                 let value = read(number, value).map_err(|why| failed(&why))?;
                 settings.set(number, value);
             }
-            _ if **value == *now.as_bytes() => {}
-            _ => return Err(failed("can't set immutable config")),
+            "port" if **value == *now.as_bytes() => {}
+            "port" => {
+                let port = parse_i64(value);
+                let port = port.ok_or_else(|| failed(NO_INTEGER))?;
+                return Err(failed(match port {
+                    0..=65535 => "Unable to listen on this port. Check server logs.",
+                    _ => "argument must be between 0 and 65535 inclusive",
+                }));
+            }
+            _ if let Some(kept) = kept_as(&server.state, known) => {
+                let value = kept.read(value).map_err(|why| failed(&why))?;
+                settings.keep(kept, value);
+            }
+            _ => return Err(failed(IMMUTABLE)),
         }
     }
     server.state.limit(limits.bytes, limits.policy);
@@ -217,9 +244,7 @@ const EVENTS: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
 /// The number that is meant, or what is wrong with it.
 fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
     let value = match number.unit {
-        Unit::Plain | Unit::Hertz => {
-            parse_i64(text).ok_or("argument couldn't be parsed into an integer")?
-        }
+        Unit::Plain | Unit::Hertz => parse_i64(text).ok_or(NO_INTEGER)?,
         Unit::Events => notify::flags(text).ok_or(EVENTS)?,
         Unit::Switch if text.eq_ignore_ascii_case(b"yes") => 1,
         Unit::Switch if text.eq_ignore_ascii_case(b"no") => 0,
@@ -240,27 +265,6 @@ fn read(number: &Number, text: &[u8]) -> Result<i64, String> {
             "argument must be between {least} and {most} inclusive"
         ))
     }
-}
-
-/// `100`, `5kb`, `1G`.
-fn memory(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, unit) = text.split_at(digits);
-    let factor: u64 = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1_000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => return None,
-    };
-    let add = |sum: u64, digit: &u8| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    };
-    Some(digits.iter().fold(0, add).saturating_mul(factor))
 }
 
 #[cfg(test)]
@@ -319,6 +323,78 @@ mod tests {
         assert_eq!(set(&mut bench, &["databases", "4"]), immutable);
         let arity = "-ERR wrong number of arguments for \\'config|set\\' command";
         assert_eq!(set(&mut bench, &["maxmemory"]), arity);
+    }
+
+    /// The texts are those of Redis 7.0.15.
+    #[test]
+    fn what_has_no_effect_is_kept() {
+        let mut bench = Bench::new();
+        let failed = |name: &str, why: &str| {
+            format!("-ERR CONFIG SET failed (possibly related to argument \\'{name}\\') - {why}")
+        };
+        let before = bench.server.digest();
+        for (name, said, told) in [
+            ("appendonly", "YES", "yes"),
+            ("loglevel", "Verbose", "verbose"),
+            ("repl-backlog-size", "2mb", "2097152"),
+            ("slave-priority", "5", "5"),
+            ("save", "900 1 60 5", "900 1 60 5"),
+            ("maxmemory-clients", "10%", "10%"),
+            ("oom-score-adj-values", "5 2 3", "5 2 3"),
+            ("latency-tracking-info-percentiles", "50 75.5", "50 75.5"),
+            ("masterauth", "a b", "a b"),
+            ("port", "6379", "6379"),
+        ] {
+            assert_eq!(set(&mut bench, &[name, said]), "+OK", "{name}");
+            let told = format!(r#"["{name}", "{told}"]"#);
+            assert_eq!(bench.run(&format!("CONFIG GET {name}")), told);
+        }
+        assert_eq!(
+            bench.run("CONFIG GET *-priority"),
+            r#"["replica-priority", "5", "slave-priority", "5"]"#
+        );
+        assert_ne!(bench.server.digest(), before);
+        for (name, said, why) in [
+            ("appendonly", "x", r"argument must be \'yes\' or \'no\'"),
+            (
+                "loglevel",
+                "x",
+                "argument(s) must be one of the following: debug, verbose, notice, warning",
+            ),
+            (
+                "repl-backlog-size",
+                "0",
+                "argument must be between 1 and 9223372036854775807 inclusive",
+            ),
+            (
+                "active-expire-effort",
+                "11",
+                "argument must be between 1 and 10 inclusive",
+            ),
+            ("save", "900", "Invalid save parameters"),
+            ("save", "900 1  60 5", "Invalid save parameters"),
+            ("oom-score-adj-values", "1 2", "wrong number of arguments"),
+            (
+                "maxmemory-clients",
+                "101%",
+                "percentage argument must be less or equal to 100",
+            ),
+            ("daemonize", "no", r"can\'t set immutable config"),
+            ("databases", "16", r"can\'t set immutable config"),
+            ("replicaof", "a 1", r"can\'t set immutable config"),
+            ("cluster-enabled", "no", r"can\'t set immutable config"),
+            ("dir", "/", r"can\'t set protected config"),
+            (
+                "port",
+                "1",
+                "Unable to listen on this port. Check server logs.",
+            ),
+        ] {
+            let told = set(&mut bench, &[name, said]);
+            assert_eq!(told, failed(name, why), "{said}");
+        }
+        let names = bench.run("CONFIG GET *").matches("\", ").count();
+        assert!(names > 2 * 190, "{names}");
     }
 
     #[test]

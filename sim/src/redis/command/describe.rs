@@ -5,11 +5,12 @@
 
 use sluice_core::redis::{Bytes, Reply};
 
+use super::containers::{self, Refused};
 use super::keys::glob;
 use super::table::{self, Keys, Spec};
 use super::{Arg, Fail, Out, int};
 use crate::redis::lua::Engine;
-use crate::redis::{Server, SessionId};
+use crate::redis::{Server, SessionId, Version};
 
 /// Where a command's keys are, scripts' included: the table has those that a
 /// command itself looks at.
@@ -63,8 +64,16 @@ fn describe(spec: &Spec) -> Reply {
     ])
 }
 
-fn get_keys(args: &[Arg]) -> Out {
-    let spec = table::lookup(&args[0]).ok_or(Fail::fixed("ERR Invalid command specified"))?;
+fn get_keys(args: &[Arg], version: Version) -> Out {
+    const INVALID: Fail = Fail::fixed("ERR Invalid command specified");
+    // One of 7.0's own mistakes: what has no arguments is one too few.
+    if version == Version::V7_0 && args.len() == 1 {
+        return Err(Fail::arity("command|getkeys"));
+    }
+    let spec = table::lookup(&args[0]).ok_or(INVALID)?;
+    if matches!(containers::check(spec, args), Err(Refused::Unknown(_))) {
+        return Err(INVALID);
+    }
     let keys = keys_of(spec);
     if keys == Keys::None {
         return Err(Fail::fixed("ERR The command has no key arguments"));
@@ -109,13 +118,27 @@ fn roaming(name: &str, args: &[Arg]) -> Vec<Reply> {
     keys.map(|key| Reply::Bulk(key.shared())).collect()
 }
 
-fn list(args: &[Arg]) -> Out {
-    let all = table::all().iter().map(|spec| spec.name);
-    let names = |names: &mut dyn Iterator<Item = &'static str>| {
+/// All names, each with those of its subcommands after it.
+fn names(version: Version) -> impl Iterator<Item = String> {
+    const LATER: [&str; 3] = ["myshardid", "no-touch", "setinfo"];
+    let exists = move |word: &str| version.rank_with_score() || !LATER.contains(&word);
+    let all = table::all().iter();
+    let all = all.filter(move |spec| spec.exists_in(version));
+    all.flat_map(move |spec| {
+        let words = spec.subcommands.unwrap_or_default().iter();
+        let words = words.filter(move |(word, _)| exists(word));
+        let words = words.map(|(word, _)| format!("{}|{word}", spec.name));
+        std::iter::once(spec.name.to_owned()).chain(words)
+    })
+}
+
+fn list(args: &[Arg], version: Version) -> Out {
+    let all = names(version);
+    let names = |names: &mut dyn Iterator<Item = String>| {
         Ok(Reply::Array(names.map(Reply::bulk).collect()))
     };
     match args {
-        [] => names(&mut all.into_iter()),
+        [] => names(&mut { all }),
         [by, kind, pattern] if by.is("FILTERBY") && kind.is("PATTERN") => {
             names(&mut all.filter(|name| glob(&pattern.to_ascii_lowercase(), name.as_bytes())))
         }
@@ -127,7 +150,8 @@ fn list(args: &[Arg]) -> Out {
     }
 }
 
-pub(super) fn command(_: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+pub(super) fn command(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    let version = server.state.version;
     match &args[1..] {
         [] => Ok(Reply::Array(table::all().iter().map(describe).collect())),
         [word] if word.is("COUNT") => int(table::all().len()),
@@ -140,8 +164,8 @@ pub(super) fn command(_: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) ->
                     .collect(),
             ))
         }
-        [word, rest @ ..] if word.is("LIST") => list(rest),
-        [word, line @ ..] if word.is("GETKEYS") && !line.is_empty() => get_keys(line),
+        [word, rest @ ..] if word.is("LIST") => list(rest, version),
+        [word, line @ ..] if word.is("GETKEYS") && !line.is_empty() => get_keys(line, version),
         [word] if word.is("GETKEYS") => Err(Fail::arity("command|getkeys")),
         [word, ..] if word.is("DOCS") => Ok(Reply::Array(Vec::new())),
         [word, ..] => Err(Fail::subcommand(word, "COMMAND")),
@@ -172,7 +196,19 @@ mod tests {
                 "-ERR The command has no key arguments",
             ),
             ("COMMAND GETKEYS NOSUCH", "-ERR Invalid command specified"),
+            (
+                "COMMAND GETKEYS XREADGROUP GROUP STREAMS STREAMS COUNT 1 STREAMS a b 0 0",
+                r#"["a", "b"]"#,
+            ),
+            (
+                "COMMAND GETKEYS XGROUP FOO k",
+                "-ERR Invalid command specified",
+            ),
             ("COMMAND LIST FILTERBY PATTERN zr?nk", r#"["zrank"]"#),
+            (
+                "COMMAND LIST FILTERBY PATTERN *restore*",
+                r#"["function|restore", "restore", "restore-asking"]"#,
+            ),
             ("COMMAND LIST FILTERBY x", "-ERR syntax error"),
         ] {
             assert_eq!(bench.run(line), expected, "{line}");

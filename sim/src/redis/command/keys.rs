@@ -123,7 +123,10 @@ pub(super) fn pttl(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn expiretime(state: &mut State, args: &[Arg]) -> Out {
-    lifetime(state, &args[1], |at| at.saturating_add(500) / 1000)
+    lifetime(state, &args[1], |at| {
+        // Beyond all numbers, too, it is rounded.
+        ((i128::from(at) + 500) / 1000) as i64
+    })
 }
 
 pub(super) fn pexpiretime(state: &mut State, args: &[Arg]) -> Out {

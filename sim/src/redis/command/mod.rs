@@ -21,6 +21,7 @@ mod geo;
 mod hashes;
 pub(super) mod help;
 mod hyperloglogs;
+mod info;
 mod keys;
 mod lcs;
 mod lists;

@@ -80,6 +80,9 @@ impl State {
         self.gather();
         self.changes = 0;
         self.saved_s = self.now_us / 1_000_000;
+        if let Some(network) = &mut self.network {
+            network.saves += 1;
+        }
     }
 
     /// What is on the disk of a simulated world is the world's to decide.
@@ -108,6 +111,13 @@ pub(super) fn bgsave(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]
     }
     server.state.saved();
     let text = &b"Background saving started"[..];
+    Ok(Reply::Status(Bytes::from(text)))
+}
+
+/// Nothing is written anywhere, so there is nothing to write anew.
+pub(super) fn bgrewriteaof(server: &mut Server, _: &Engine, _: SessionId, args: &[Arg]) -> Out {
+    server.state.has_disk(args)?;
+    let text = &b"Background append only file rewriting started"[..];
     Ok(Reply::Status(Bytes::from(text)))
 }
 
@@ -167,6 +177,10 @@ mod tests {
         bench.now_us += 5_000_000;
         assert!(bench.run("INFO persistence").contains("since_last_save:1"));
         assert_eq!(bench.run("BGSAVE"), "+Background saving started");
+        assert_eq!(
+            bench.run("BGREWRITEAOF"),
+            "+Background append only file rewriting started"
+        );
         assert_eq!(bench.run("BGSAVE x"), "-ERR syntax error");
         assert!(bench.run("INFO persistence").contains("since_last_save:0"));
         assert_eq!(bench.run("LASTSAVE"), ":1700000005");

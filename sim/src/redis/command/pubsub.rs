@@ -163,6 +163,10 @@ mod tests {
         );
         assert!(bench.run_as(2, &["GET", "k"]).starts_with("-ERR Can"));
         assert_eq!(
+            bench.run_as(2, &["PING", "x", "y"]),
+            r"-ERR wrong number of arguments for \'ping\' command"
+        );
+        assert_eq!(
             bench.run_as(2, &["SUNSUBSCRIBE"]),
             r#"["sunsubscribe", "c", :0]"#
         );

@@ -1,7 +1,5 @@
 //! The server itself, and the connection.
 
-use std::fmt;
-
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out};
@@ -16,6 +14,28 @@ pub(super) fn ping(_: &mut State, args: &[Arg]) -> Out {
     }
 }
 
+/// The version; what Redis draws besides, it draws by chance.
+pub(super) fn lolwut(state: &mut State, args: &[Arg]) -> Out {
+    let mut number = 0;
+    if let [_, word, version, ..] = args
+        && word.is("VERSION")
+    {
+        number = version.int()?;
+    }
+    let (name, version) = match state.version.valkey() {
+        Some(version) => ("Valkey", version),
+        None => ("Redis", state.version.text()),
+    };
+    let art = match number {
+        5 => "\nGeorg Nees - schotter, plotter on paper, 1968. ",
+        6 => {
+            "\nDedicated to the 8 bit game developers of past and present.\nOriginal 8 bit image from Plaguemon by hikikomori. "
+        }
+        _ => "",
+    };
+    Ok(Reply::bulk(format!("{art}{name} ver. {version}\n")))
+}
+
 pub(super) fn echo(_: &mut State, args: &[Arg]) -> Out {
     Ok(Reply::Bulk(args[1].shared()))
 }
@@ -28,137 +48,7 @@ pub(super) fn time(state: &mut State, _: &[Arg]) -> Out {
     ]))
 }
 
-/// Sections of `INFO` in their order; the second half only when asked for.
-const SECTIONS: [&str; 11] = [
-    "Server",
-    "Clients",
-    "Memory",
-    "Persistence",
-    "Stats",
-    "Replication",
-    "CPU",
-    "Cluster",
-    "Keyspace",
-    "Commandstats",
-    "Errorstats",
-];
-
-pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
-    let named = |name: &str| args[1..].iter().any(|arg| arg.is(name));
-    let all = ["all", "everything"].into_iter().any(named);
-    let usual = args.len() == 1 || named("default") || all;
-    let mut text = String::new();
-    for name in SECTIONS {
-        let wanted = match name {
-            "Commandstats" => all,
-            _ => usual,
-        };
-        if wanted || named(name) {
-            let gap = if text.is_empty() { "" } else { "\r\n" };
-            text.push_str(&format!("{gap}# {name}\r\n"));
-            section(state, name, &mut text);
-        }
-    }
-    Ok(Reply::bulk(text))
-}
-
-fn section(state: &mut State, name: &str, text: &mut String) {
-    state.gather();
-    let mut line = |name: &str, value: &dyn fmt::Display| {
-        text.push_str(&format!("{name}:{value}\r\n"));
-    };
-    match name {
-        "Server" => {
-            line("redis_version", &state.version.text());
-            line("redis_mode", &mode(state));
-            // Another one at each start; the first is not all zeros.
-            let run = u64::from(state.starts) + 1;
-            line("run_id", &format_args!("{run:040x}"));
-        }
-        "Clients" => {
-            let network = state.network.as_ref();
-            // Who asks is there in any case.
-            let clients = network.map_or(1, |network| network.clients.len());
-            line("connected_clients", &clients);
-            let put_off = network.map_or(0, |network| network.put_off());
-            line("blocked_clients", &(state.waiting.len() + put_off));
-        }
-        "Memory" => {
-            line("used_memory", &state.used_memory());
-            line("number_of_cached_scripts", &state.scripts.len());
-            line("maxmemory", &state.limits.bytes);
-            line("maxmemory_policy", &state.limits.policy.name());
-            // What is freed is freed at once.
-            line("lazyfree_pending_objects", &0);
-        }
-        "Persistence" => {
-            line("loading", &0);
-            line("rdb_changes_since_last_save", &state.changes);
-            line("rdb_last_save_time", &state.saved_s);
-        }
-        "Stats" => {
-            let network = state.network.as_ref();
-            let connections = network.map_or(0, |network| network.connections);
-            line("total_connections_received", &connections);
-            line("total_commands_processed", &state.commands);
-            line("expired_keys", &state.expired);
-            line("evicted_keys", &state.evicted);
-            line("pubsub_channels", &state.subscriptions.channels.len());
-            line("pubsub_patterns", &state.subscriptions.patterns.len());
-            line("total_error_replies", &state.errors());
-        }
-        "Replication" => {
-            match &state.master {
-                None => line("role", &"master"),
-                Some(master) => {
-                    line("role", &"slave");
-                    line("master_host", &String::from_utf8_lossy(&master.host));
-                    line("master_port", &master.port);
-                    line("master_link_status", &"down");
-                    line("master_last_io_seconds_ago", &-1);
-                    line("master_sync_in_progress", &0);
-                    line("slave_repl_offset", &0);
-                }
-            }
-            line("connected_slaves", &0);
-            line("master_repl_offset", &0);
-        }
-        // Simulated commands take no time.
-        "CPU" => {
-            line("used_cpu_sys", &"0.000000");
-            line("used_cpu_user", &"0.000000");
-        }
-        "Cluster" => line("cluster_enabled", &u8::from(state.nodes > 0)),
-        "Commandstats" => {
-            let calls = state.network.iter().flat_map(|network| &network.calls);
-            for (name, of) in calls {
-                line(
-                    &format!("cmdstat_{name}"),
-                    &format_args!(
-                        "calls={},usec=0,usec_per_call=0.00,rejected_calls={},failed_calls={}",
-                        of.calls, of.rejected, of.failed
-                    ),
-                );
-            }
-        }
-        "Errorstats" => {
-            let errors = state.network.iter().flat_map(|network| &network.errors);
-            for (word, count) in errors {
-                line(&format!("errorstat_{word}"), &format_args!("count={count}"));
-            }
-        }
-        _ => {
-            for (number, keys, expires) in super::databases::sizes(state) {
-                line(
-                    &format!("db{number}"),
-                    &format_args!("keys={keys},expires={expires},avg_ttl=0"),
-                );
-            }
-        }
-    }
-}
-
-fn mode(state: &State) -> &'static str {
+pub(super) fn mode(state: &State) -> &'static str {
     if state.nodes > 0 {
         "cluster"
     } else {

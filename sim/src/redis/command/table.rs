@@ -8,8 +8,9 @@ use super::super::{Server, SessionId, State, Version, lua::Engine, number};
 use super::containers::{self, Subcommands};
 use super::{
     Arg, Out, access, bitfield, bits, blocking, client, cluster, config, databases, describe, dump,
-    functions, geo, hashes, hyperloglogs, keys, lcs, lists, memory, object, operations, pubsub,
-    scan, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops, zsets,
+    functions, geo, hashes, hyperloglogs, info, keys, lcs, lists, memory, object, operations,
+    pubsub, scan, scripts, server, sets, sort, streams, strings, transactions, zranges, zsetops,
+    zsets,
 };
 
 /// Which arguments are keys.
@@ -70,10 +71,16 @@ impl Keys {
                 key.into_iter().for_each(visit);
             }
             Self::Streams => {
-                let word = args
+                // The names of a group and of a consumer may be anything.
+                let grouped = args
+                    .first()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(b"xreadgroup"));
+                let from = if grouped { 4 } else { 1 };
+                let rest = args.get(from..).unwrap_or_default();
+                let word = rest
                     .iter()
                     .position(|arg| arg.eq_ignore_ascii_case(b"streams"));
-                let after = word.map_or(&[][..], |at| &args[at + 1..]);
+                let after = word.map_or(&[][..], |at| &rest[at + 1..]);
                 after[..after.len() / 2].iter().for_each(visit);
             }
         }
@@ -113,9 +120,29 @@ impl Spec {
         self.subcommands.is_some()
     }
 
+    /// Whether it runs a script.
+    pub(crate) fn has_scripts(&self) -> bool {
+        self.name.starts_with("eval") || self.name.starts_with("fcall")
+    }
+
     /// Whether a server of this version has it.
     pub(crate) fn exists_in(&self, version: Version) -> bool {
         !self.since_7_0 || version != Version::V6_2
+    }
+
+    /// Whether it may need more memory with these arguments: of some commands only
+    /// some subcommands may, but for Redis 6.2.
+    pub(crate) fn grows_with<A: Deref<Target = [u8]>>(&self, args: &[A], version: Version) -> bool {
+        let sub = |words: &[&str]| {
+            let is = |word: &&str| args[1].eq_ignore_ascii_case(word.as_bytes());
+            args.len() > 1 && words.iter().any(is)
+        };
+        self.grows
+            || match self.name {
+                "xgroup" => version == Version::V6_2 || sub(&["create", "createconsumer"]),
+                "function" => sub(&["load", "restore"]),
+                _ => false,
+            }
     }
 
     /// Number of arguments with the name; negative: at least so many.
@@ -295,6 +322,7 @@ const TABLE: &[Spec] = table! {
     Data "append" 3 g ONE strings::append;
     Data "asking" 1 r NO operations::of_clusters;
     Session "auth" -2 r NO access::auth;
+    Session "bgrewriteaof" 1 r NO operations::bgrewriteaof;
     Session "bgsave" -1 r NO operations::bgsave;
     Data "bitcount" -2 r ONE bits::bitcount;
     Data "bitfield" -2 g ONE bitfield::bitfield;
@@ -372,7 +400,7 @@ const TABLE: &[Spec] = table! {
     Data "incr" 2 g ONE strings::incr;
     Data "incrby" 3 g ONE strings::incrby;
     Data "incrbyfloat" 3 g ONE strings::incrbyfloat;
-    Data "info" -1 r NO server::info;
+    Data "info" -1 r NO info::info;
     Data "keys" 2 r NO keys::keys;
     Data "lastsave" 1 r NO operations::lastsave;
     Session "latency" -2 r NO operations::latency;
@@ -382,6 +410,7 @@ const TABLE: &[Spec] = table! {
     Data "llen" 2 r ONE lists::llen;
     Data "lmove" 5 g TWO lists::lmove;
     Data "lmpop" -4 w COUNTED lists::lmpop;
+    Data "lolwut" -1 r NO server::lolwut;
     Data "lpop" -2 w ONE lists::lpop;
     Data "lpos" -3 r ONE lists::lpos;
     Data "lpush" -3 g ONE lists::lpush;
@@ -423,6 +452,7 @@ const TABLE: &[Spec] = table! {
     Session "replicaof" 3 r NO server::replicaof;
     Session "reset" 1 r NO server::reset;
     Data "restore" -4 g ONE dump::restore;
+    Data "restore-asking" -4 g ONE dump::restore;
     Session "role" 1 r NO server::role;
     Data "rpop" -2 w ONE lists::rpop;
     Data "rpoplpush" 3 g TWO lists::rpoplpush;
@@ -556,6 +586,8 @@ mod tests {
         assert_eq!(keys("lmpop x a LEFT"), "");
         assert_eq!(keys("xread COUNT 1 STREAMS a b 0 0"), "a b");
         assert_eq!(keys("xread COUNT 1 COUNT"), "");
+        let names = "xreadgroup GROUP STREAMS STREAMS COUNT 1 STREAMS a b 0 0";
+        assert_eq!(keys(names), "a b");
         assert_eq!(keys("sort l BY w* STORE d"), "l d");
         assert_eq!(keys("object HELP"), "");
         assert_eq!(keys("object encoding k"), "k");

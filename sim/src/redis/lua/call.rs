@@ -164,7 +164,7 @@ impl Running {
             return refused;
         }
         if spec.write {
-            if spec.grows && !self.may_grow {
+            if spec.grows_with(args, version) && !self.may_grow {
                 return Err(OUT_OF_MEMORY);
             }
             self.may_grow = true;

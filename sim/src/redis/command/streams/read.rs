@@ -5,7 +5,6 @@ use std::ops::Bound;
 use sluice_core::redis::{Bytes, Command, Reply};
 
 use super::{Arg, Fail, Out, State, entry_reply, id_reply, strict_id};
-use crate::redis::Version;
 use crate::redis::command::blocking::milliseconds;
 use crate::redis::value::{Group, Pending, Stream, StreamId};
 use crate::redis::waiting::{Park, Wants};
@@ -33,9 +32,9 @@ struct Request<'a, 'b> {
 fn request<'a, 'b>(
     args: &'a [Arg<'b>],
     grouped: bool,
-    version: Version,
-    now_ms: i64,
+    state: &State,
 ) -> Result<Request<'a, 'b>, Fail> {
+    let version = state.version;
     let mut found = Request {
         count: 0,
         block_us: None,
@@ -48,7 +47,7 @@ fn request<'a, 'b>(
     while let [word, after @ ..] = rest {
         rest = after;
         if word.is("BLOCK") && !after.is_empty() {
-            found.block_us = Some(milliseconds(&after[0], now_ms)?);
+            found.block_us = Some(milliseconds(&after[0], state)?);
             rest = &after[1..];
         } else if word.is("COUNT") && !after.is_empty() {
             found.count = usize::try_from(after[0].int()?).unwrap_or(0);
@@ -170,7 +169,7 @@ pub(in crate::redis::command) fn xreadgroup(state: &mut State, args: &[Arg]) -> 
 }
 
 fn run(state: &mut State, args: &[Arg], grouped: bool) -> Out {
-    let request = request(args, grouped, state.version, state.db.now_ms)?;
+    let request = request(args, grouped, state)?;
     let starts = starts(state, &request)?;
     let mut out = Vec::new();
     for (key, from) in request.keys.iter().zip(&starts) {

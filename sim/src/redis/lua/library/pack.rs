@@ -356,7 +356,11 @@ fn integer(bytes: &[u8], option: u8, little: bool) -> f64 {
     // Of what is wider than a number the last eight bytes are left, and the mask of
     // the sign is where a processor puts it that counts shifts modulo 64.
     let mask = u64::MAX.wrapping_shl((8 * bytes.len() as u32).wrapping_sub(1));
-    let value = if value & mask != 0 { value | mask } else { value };
+    let value = if value & mask != 0 {
+        value | mask
+    } else {
+        value
+    };
     value as i64 as f64
 }
 
