@@ -7,8 +7,9 @@ use crate::redis::command::{score, until_zero};
 use crate::redis::shape::Shape;
 use crate::redis::{Version, number};
 
-/// Deepest nesting of tables in a reply.
-pub(super) const MAX_DEPTH: usize = 64;
+/// Deepest nesting of tables in a reply: a fraction of what fits into the stack
+/// of a thread (2 MB). In Redis Lua's ends, some thousands of tables deep.
+pub(super) const MAX_DEPTH: usize = 1_000;
 
 /// Pushes a reply as a script sees it. Errors are the caller's.
 pub(super) fn push_reply(stack: &mut Stack, reply: &Reply) {

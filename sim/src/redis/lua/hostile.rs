@@ -249,7 +249,7 @@ proptest! {
         let script = format!("local A, B = {a}, {b} {what}");
         let reply = run(version, script.as_bytes());
         // The widest is `_G`, the deepest a table within itself.
-        prop_assert!(weight(&reply) < 100_000, "{script}");
+        prop_assert!(weight(&reply) < 2_000_000, "{script}");
     }
 }
 
@@ -262,10 +262,30 @@ fn no_depth_is_too_deep() {
         "cjson.decode_max_depth(1e9) return #cjson.decode(string.rep('[', 1e6))",
         "cjson.decode_max_depth(1e9) return #cjson.decode(string.rep('{\"a\":', 1e6))",
         "local t = {} t[1] = t return cmsgpack.pack(t)",
+        "return #cmsgpack.unpack(string.rep('\\145', 1e6))",
+        "return #cmsgpack.unpack(string.rep('\\129\\1', 1e6))",
         "local t = 1 for i = 1, 1e5 do t = {t} end return t",
         "local t = 1 for i = 1, 1e5 do t = {map = {a = t}} end return t",
     ] {
         let reply = run(Version::V7_0, script.as_bytes());
         assert!(weight(&reply) < 10_000, "{script}");
+        assert!(reply == reply.clone());
+        assert!(format!("{reply:?}").len() < 100_000);
     }
+}
+
+/// Such a reply fits into half of what threads have.
+#[test]
+fn replies_are_nested_deeply() {
+    let nested = || {
+        for depth in [64, 999, 1_000] {
+            let script = format!("local t = 7 for i = 1, {depth} do t = {{t}} end return t");
+            let reply = format!("{:?}", run(Version::V7_0, script.as_bytes()));
+            let nested = [&*"[".repeat(depth), ":7", &*"]".repeat(depth)].concat();
+            assert!(reply == nested, "{depth}");
+        }
+    };
+    let half = std::thread::Builder::new().stack_size(1 << 20);
+    let done = half.spawn(nested).expect("a thread");
+    done.join().expect("it stands");
 }

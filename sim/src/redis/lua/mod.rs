@@ -21,6 +21,8 @@ mod random;
 mod raw;
 mod register;
 mod texts;
+#[cfg(test)]
+mod told;
 mod variables;
 mod wire;
 

@@ -296,6 +296,7 @@ fn decode(lua: &Lua, values: MultiValue, set: Settings) -> mlua::Result<Value> {
     }
 }
 
+/// In the order of Redis's, which is that in which scripts find what is in it.
 pub(super) fn library(lua: &Lua, settings: &Shared) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let set = settings.clone();
@@ -304,10 +305,12 @@ pub(super) fn library(lua: &Lua, settings: &Shared) -> mlua::Result<Table> {
     let set = settings.clone();
     let decode = lua.create_function(move |lua, values| decode(lua, values, set.get()))?;
     table.set("decode", decode)?;
+    super::json_settings::fill(lua, &table, settings)?;
+    let new = |lua: &Lua, ()| library(lua, &Shared::default());
+    table.set("new", lua.create_function(new)?)?;
     table.set("null", Value::NULL)?;
     table.set("_NAME", "cjson")?;
     table.set("_VERSION", "2.1.0")?;
-    super::json_settings::fill(lua, &table, settings)?;
     Ok(table)
 }
 

@@ -9,8 +9,8 @@ use crate::redis::lua::error::Plain;
 /// Tables nested deeper are written as nil.
 const MAX_DEPTH: usize = 16;
 /// Tables nested deeper are not read: the stack of a thread is what it is. In
-/// Redis Lua's ends first, at four times as many.
-const DEEPEST: usize = 1_000;
+/// Redis Lua's ends first, at some thousands.
+const DEEPEST: usize = 500;
 /// More values at once than Lua's stack takes.
 const MOST: usize = 7_999;
 const TOO_MANY: &str =
@@ -282,9 +282,59 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
         unpack(&args, limit, offset(&args, 3)?)
     };
     table.set("unpack_limit", lua.create_function(limited)?)?;
-    table.set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
-    table.set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
     table.set("_NAME", "cmsgpack")?;
     table.set("_VERSION", "lua-cmsgpack 0.4.0")?;
+    table.set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
+    table.set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::tests::Bench;
+
+    /// The answers are those of Redis 7.0.15.
+    #[test]
+    fn odd_inputs() {
+        let line = "-ERR user_script:1: ";
+        for (what, answer) in [
+            ("unpack('\\129\\192\\1')", "-ERR table index is nil"),
+            (
+                "unpack('\\129\\203\\127\\248\\0\\0\\0\\0\\0\\0\\1')",
+                "-ERR table index is NaN",
+            ),
+            ("unpack('\\207' .. string.rep('\\255', 8))", "[:-1]"),
+            (
+                "unpack('\\196\\1a')",
+                &format!("{line}Bad data format in input."),
+            ),
+            ("unpack('\\145')", &format!("{line}Missing bytes in input.")),
+            (
+                "unpack(string.rep('\\1', 9000))",
+                &format!(
+                    "{line}stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)"
+                ),
+            ),
+            ("unpack_limit('\\1\\2\\3', 0)", "[:1, :2, :3]"),
+            ("unpack_limit('\\1\\2\\3', 0, 1)", "[:1]"),
+            ("unpack_limit('\\1\\2\\3', 1.9, 1.9)", "[:2, :2]"),
+            ("unpack_limit('\\1\\2\\3', 2, 3)", "[:-1]"),
+            (
+                "unpack_limit('\\1\\2\\3', 2, 4)",
+                &format!("{line}Start offset 4 greater than input length 3."),
+            ),
+            (
+                "unpack_limit('\\1\\2\\3', 2, -1)",
+                &format!("{line}Invalid request to unpack with offset of -1 and limit of 3."),
+            ),
+            ("unpack_one('\\1\\2\\3', nil)", "[:1, :1]"),
+            ("unpack_one('')", "[:-1]"),
+        ] {
+            let reply = Bench::new().eval(&format!("return {{cmsgpack.{what}}}"));
+            let end = reply.find(" script: ").unwrap_or(reply.len());
+            assert_eq!(&reply[..end], answer, "{what}");
+        }
+        let deep = "return #cmsgpack.unpack(string.rep('\\145', 300) .. '\\1')";
+        assert_eq!(Bench::new().eval(deep), ":1");
+    }
 }

@@ -398,3 +398,50 @@ pub(super) fn library(interpreter: &Interpreter<Running>) -> mlua::Result<Table>
     table.set("size", interpreter.function(size)?)?;
     Ok(table)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::tests::Bench;
+
+    /// The answers are those of Redis 7.0.15.
+    #[test]
+    fn odd_formats_and_numbers() {
+        let bad = "-ERR user_script:1: bad argument ";
+        for (what, answer) in [
+            ("pack('i', 1e20)", r#""\x00\x00\x00\x00""#),
+            ("pack('l', 1e19)", r#""\x00\x00\xe8\x89\x04#\xc7\x8a""#),
+            ("pack('l', -1e19)", r#""\x00\x00\x00\x00\x00\x00\x00\x80""#),
+            ("pack('l', 0/0)", r#""\x00\x00\x00\x00\x00\x00\x00\x80""#),
+            (
+                "pack('i9', -1)",
+                r#""\xff\xff\xff\xff\xff\xff\xff\xff\x00""#,
+            ),
+            ("size('y')", ":0"),
+            ("size('xi!ix')", ":13"),
+            (
+                "pack('!0i', 1)",
+                "-ERR user_script:1: alignment 0 is not a power of 2",
+            ),
+            (
+                "pack('i4')",
+                &format!(r"{bad}#2 to \'pack\' (number expected, got nil)"),
+            ),
+            (
+                "pack()",
+                &format!(r"{bad}#1 to \'pack\' (string expected, got no value)"),
+            ),
+            (
+                "pack('y')",
+                &format!(r"{bad}#1 to \'pack\' (invalid format option \'y\')"),
+            ),
+            (
+                "unpack('y', 'a')",
+                &format!(r"{bad}#1 to \'unpack\' (invalid format option \'y\')"),
+            ),
+        ] {
+            let reply = Bench::new().eval(&format!("return struct.{what}"));
+            let end = reply.find(" script: ").unwrap_or(reply.len());
+            assert_eq!(&reply[..end], answer, "{what}");
+        }
+    }
+}
