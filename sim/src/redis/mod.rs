@@ -294,8 +294,8 @@ impl Server {
     fn perform(&mut self, engine: &Engine, session: SessionId, command: &Command) -> Reply {
         let args = &command.args;
         match args.len() {
-            ..=4 => self.dispatch(engine, session, command, fill(&mut [NONE; 4], args)),
-            ..=16 => self.dispatch(engine, session, command, fill(&mut [NONE; 16], args)),
+            0..=4 => self.dispatch(engine, session, command, fill(&mut [NONE; 4], args)),
+            5..=16 => self.dispatch(engine, session, command, fill(&mut [NONE; 16], args)),
             _ => {
                 let many: Vec<Arg> = args.iter().map(Arg::Shared).collect();
                 self.dispatch(engine, session, command, &many)

@@ -201,7 +201,7 @@ fn run(state: &mut State, args: &[Arg], read_only: bool) -> Out {
     let writes = steps.iter().filter(|s| !matches!(s.action, Action::Get));
     let last = writes.map(|s| s.field.at + s.field.bits as usize - 1).max();
     let Some(last) = last else {
-        let text = state.db.read_str(&args[1])?;
+        let text = state.db.read_str(args[1])?;
         let text: &[u8] = text.map_or(&[], |text| text);
         let got = steps.iter().map(|s| Reply::Int(s.field.read(text)));
         return Ok(Reply::Array(got.collect()));

@@ -26,7 +26,7 @@ pub(super) fn setbit(state: &mut State, args: &[Arg]) -> Out {
         _ => return Err(NOT_A_BIT),
     };
     let (byte, mask) = (at >> 3, 0x80 >> (at & 7));
-    let old = state.db.read_str(&args[1])?;
+    let old = state.db.read_str(args[1])?;
     // What changes nothing breaks no watch.
     if let Some(old) = old.and_then(|text| text.get(byte)).copied()
         && (old & mask != 0) == on
@@ -43,7 +43,7 @@ pub(super) fn setbit(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn getbit(state: &mut State, args: &[Arg]) -> Out {
     let at = offset(state, &args[2])?;
-    let text = state.db.read_str(&args[1])?;
+    let text = state.db.read_str(args[1])?;
     let byte = text.and_then(|text| text.get(at >> 3)).unwrap_or(&0);
     int(usize::from(byte & (0x80 >> (at & 7)) != 0))
 }
@@ -109,7 +109,7 @@ pub(super) fn bitcount(state: &mut State, args: &[Arg]) -> Out {
     if state.version.bit_arguments_first() {
         count_span(&args[2..])?;
     }
-    let Some(text) = state.db.read_str(&args[1])? else {
+    let Some(text) = state.db.read_str(args[1])? else {
         return int(0);
     };
     if args.len() > 4 && !state.version.counts_single_bits() {
@@ -172,7 +172,7 @@ pub(super) fn bitpos(state: &mut State, args: &[Arg]) -> Out {
     if state.version.bit_arguments_first() {
         position_span(&args[3..])?;
     }
-    let Some(text) = state.db.read_str(&args[1])? else {
+    let Some(text) = state.db.read_str(args[1])? else {
         return Ok(Reply::Int(if wanted { -1 } else { 0 }));
     };
     if args.len() > 5 && !state.version.counts_single_bits() {

@@ -121,7 +121,7 @@ pub(super) fn move_key(state: &mut State, args: &[Arg]) -> Out {
     if to == state.selected {
         return Err(SAME);
     }
-    if !state.db.exists(&args[1]) || state.within(to, |there| there.db.exists(&args[1])) {
+    if !state.db.exists(args[1]) || state.within(to, |there| there.db.exists(args[1])) {
         return flag(false);
     }
     let Some(entry) = state.db.remove(&args[1]) else {
@@ -158,11 +158,11 @@ pub(super) fn copy(state: &mut State, args: &[Arg]) -> Out {
     if *args[1] == *args[2] && to == state.selected {
         return Err(SAME);
     }
-    let Some(entry) = state.db.entry(&args[1]).cloned() else {
+    let Some(entry) = state.db.entry(args[1]).cloned() else {
         return flag(false);
     };
     state.within(to, |there| {
-        let free = replace || !there.db.exists(&args[2]);
+        let free = replace || !there.db.exists(args[2]);
         if free {
             there.db.put(args[2].shared(), entry.value, entry.expires);
         }

@@ -7,7 +7,7 @@ use crate::redis::{State, rdb};
 
 pub(super) fn dump(state: &mut State, args: &[Arg]) -> Out {
     let version = state.version;
-    let value = state.db.entry(&args[1]).map(|entry| &entry.value);
+    let value = state.db.entry(args[1]).map(|entry| &entry.value);
     Ok(value.map_or(Reply::Nil, |value| Reply::bulk(rdb::dump(value, version))))
 }
 
@@ -39,7 +39,7 @@ pub(super) fn restore(state: &mut State, args: &[Arg]) -> Out {
             return Err(Fail::SYNTAX);
         }
     }
-    if !replace && state.db.exists(&args[1]) {
+    if !replace && state.db.exists(args[1]) {
         return Err(Fail::fixed("BUSYKEY Target key name already exists."));
     }
     let ttl = args[2].int()?;

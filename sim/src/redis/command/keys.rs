@@ -45,7 +45,7 @@ pub(super) fn touch(state: &mut State, args: &[Arg]) -> Out {
 pub(super) fn type_of(state: &mut State, args: &[Arg]) -> Out {
     let name = state
         .db
-        .peek(&args[1])
+        .peek(args[1])
         .map_or("none", |e| e.value.type_name());
     Ok(Reply::Status(Bytes::from(name.as_bytes())))
 }
@@ -97,7 +97,7 @@ fn set_expiry(state: &mut State, args: &[Arg], seconds: bool, absolute: bool, na
         .checked_mul(if seconds { 1000 } else { 1 })
         .and_then(|ms| ms.checked_add(base))
         .ok_or_else(|| invalid_expiry(name))?;
-    let Some(entry) = state.db.entry(&args[1]) else {
+    let Some(entry) = state.db.entry(args[1]) else {
         return int(0);
     };
     let refused = match entry.expires {
@@ -141,10 +141,7 @@ fn lifetime(state: &mut State, key: &Arg, of: impl Fn(i64) -> i64) -> Out {
 }
 
 pub(super) fn persist(state: &mut State, args: &[Arg]) -> Out {
-    let mortal = state
-        .db
-        .entry(&args[1])
-        .is_some_and(|e| e.expires.is_some());
+    let mortal = state.db.entry(args[1]).is_some_and(|e| e.expires.is_some());
     if mortal {
         state.db.expire(&args[1], None);
     }

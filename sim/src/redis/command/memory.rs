@@ -29,7 +29,7 @@ pub(super) fn memory(state: &mut State, args: &[Arg]) -> Out {
         [] => return Err(Fail::arity("memory|usage")),
         _ => return Err(Fail::SYNTAX),
     }
-    match state.db.peek(&args[2]) {
+    match state.db.peek(args[2]) {
         Some(entry) => int(size(&args[2], entry) as usize),
         None => Ok(Reply::Nil),
     }

@@ -111,7 +111,7 @@ pub(super) fn object(state: &mut State, args: &[Arg]) -> Out {
     let (version, policy, counts) = (state.version, state.limits.policy, state.counts_use());
     let now_ms = state.db.now_ms;
     let settings = state.settings.clone();
-    let Some(entry) = state.db.peek(&args[2]) else {
+    let Some(entry) = state.db.peek(args[2]) else {
         return Ok(Reply::Nil);
     };
     Ok(match name {

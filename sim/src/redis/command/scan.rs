@@ -164,7 +164,7 @@ fn inside<T: Typed>(
 ) -> Out {
     let mut cursor = cursor(&args[2])?;
     let (version, settings) = (state.version, state.settings.clone());
-    let Some(entry) = state.db.entry(&args[1]) else {
+    let Some(entry) = state.db.entry(args[1]) else {
         return answer(0, Vec::new());
     };
     let value = T::of(&entry.value).ok_or(Fail::WRONG_TYPE)?;

@@ -222,7 +222,7 @@ fn combined(state: &mut State, args: &[Arg], how: Algebra) -> Out {
 fn store(state: &mut State, args: &[Arg], how: Algebra) -> Out {
     let members = combine(state, &args[2..], how)?;
     if members.is_empty() {
-        if state.db.exists(&args[1]) {
+        if state.db.exists(args[1]) {
             state.db.remove(&args[1]);
         }
         return int(0);

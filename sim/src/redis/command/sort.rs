@@ -165,7 +165,7 @@ pub(super) fn sort_ro(state: &mut State, args: &[Arg]) -> Out {
 
 fn run(state: &mut State, args: &[Arg], read_only: bool) -> Out {
     let options = options(state, args, read_only)?;
-    let mut items: Vec<Bytes> = match state.db.entry(&args[1]).map(|e| &e.value) {
+    let mut items: Vec<Bytes> = match state.db.entry(args[1]).map(|e| &e.value) {
         None => Vec::new(),
         Some(Value::List(list)) => list.iter().cloned().collect(),
         // Byte order: what Redis itself sorts by where an order must be stable.

@@ -11,7 +11,7 @@ use crate::redis::settings::BULK;
 use crate::redis::value::Value;
 
 pub(super) fn get(state: &mut State, args: &[Arg]) -> Out {
-    Ok(bulk(state.db.read_str(&args[1])?))
+    Ok(bulk(state.db.read_str(args[1])?))
 }
 
 /// When a `SET` or `GETEX` takes effect, and what becomes of the expiry.
@@ -93,7 +93,7 @@ pub(super) fn set(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn setnx(state: &mut State, args: &[Arg]) -> Out {
-    if state.db.exists(&args[1]) {
+    if state.db.exists(args[1]) {
         return int(0);
     }
     let value = Value::Str(args[2].shared());
@@ -117,14 +117,14 @@ fn set_with_expiry(state: &mut State, args: &[Arg], seconds: bool, name: &str) -
 }
 
 pub(super) fn getset(state: &mut State, args: &[Arg]) -> Out {
-    let old = bulk(state.db.read_str(&args[1])?);
+    let old = bulk(state.db.read_str(args[1])?);
     let value = Value::Str(args[2].shared());
     state.db.put(args[1].shared(), value, None);
     Ok(old)
 }
 
 pub(super) fn getdel(state: &mut State, args: &[Arg]) -> Out {
-    let old = bulk(state.db.read_str(&args[1])?);
+    let old = bulk(state.db.read_str(args[1])?);
     state.db.remove(&args[1]);
     Ok(old)
 }
@@ -140,7 +140,7 @@ pub(super) fn getex(state: &mut State, args: &[Arg]) -> Out {
     if state.version.reads_expiry_first() {
         expiry(state)?;
     }
-    let Some(value) = state.db.read_str(&args[1])?.cloned() else {
+    let Some(value) = state.db.read_str(args[1])?.cloned() else {
         return Ok(Reply::Nil);
     };
     if let Some(at) = expiry(state)? {
@@ -223,7 +223,7 @@ fn add(state: &mut State, key: &Arg, by: i64) -> Out {
 pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
     // An infinity is a number, with which no sum is.
     let infinite = |text: &[u8]| number::parse_f64(text).is_some_and(f64::is_infinite);
-    let (old, mut endless) = match state.db.read_str(&args[1])? {
+    let (old, mut endless) = match state.db.read_str(args[1])? {
         Some(text) if infinite(text) => (Extended::ZERO, true),
         Some(text) => (Extended::parse(text).ok_or(Fail::NOT_A_FLOAT)?, false),
         None => (Extended::ZERO, false),
@@ -246,7 +246,7 @@ pub(super) fn incrbyfloat(state: &mut State, args: &[Arg]) -> Out {
 
 pub(super) fn append(state: &mut State, args: &[Arg]) -> Out {
     let longest = state.settings.size(&BULK);
-    let text = match state.db.read_str(&args[1])? {
+    let text = match state.db.read_str(args[1])? {
         Some(old) if old.len() + args[2].len() > longest => {
             return Err(TOO_LONG);
         }
@@ -263,7 +263,7 @@ const TOO_LONG: Fail = Fail::fixed("ERR string exceeds maximum allowed size (pro
 pub(super) fn setrange(state: &mut State, args: &[Arg]) -> Out {
     let start =
         usize::try_from(args[2].int()?).map_err(|_| Fail::fixed("ERR offset is out of range"))?;
-    let len = state.db.read_str(&args[1])?.map_or(0, |text| text.len());
+    let len = state.db.read_str(args[1])?.map_or(0, |text| text.len());
     let part = &args[3];
     if part.is_empty() {
         return int(len);
@@ -279,12 +279,12 @@ pub(super) fn setrange(state: &mut State, args: &[Arg]) -> Out {
 }
 
 pub(super) fn strlen(state: &mut State, args: &[Arg]) -> Out {
-    int(state.db.read_str(&args[1])?.map_or(0, |text| text.len()))
+    int(state.db.read_str(args[1])?.map_or(0, |text| text.len()))
 }
 
 pub(super) fn getrange(state: &mut State, args: &[Arg]) -> Out {
     let (start, end) = (args[2].int()?, args[3].int()?);
-    let Some(text) = state.db.read_str(&args[1])? else {
+    let Some(text) = state.db.read_str(args[1])? else {
         return Ok(Reply::bulk(b""));
     };
     let len = text.len() as i64;

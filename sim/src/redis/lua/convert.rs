@@ -1,5 +1,7 @@
 //! Between Redis's replies and Lua's values.
 
+use std::cell::Cell;
+
 use sluice_core::redis::{Bytes, Reply};
 
 use super::raw::{Kind, Stack};
@@ -151,14 +153,40 @@ fn push_word(stack: &mut Stack, name: &[u8], text: &[u8]) {
 
 /// How a script's result is read.
 #[derive(Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct Reading<'a> {
     pub(super) version: Version,
     /// The script has asked for the third protocol: what is false is not nothing.
     pub(super) resp3: bool,
+    /// How much more it may hold. A table that holds itself twice is endless.
+    pub(super) left: &'a Cell<usize>,
+}
+
+impl Reading<'_> {
+    /// Values of 32 bytes, a quarter of a gigabyte.
+    pub(super) const MOST: usize = 1 << 23;
+
+    /// Takes in the value at `at`; false if that was one too many.
+    pub(super) fn takes(self, stack: &Stack, at: i32) -> bool {
+        let text = match stack.kind(at) {
+            Kind::Text => stack.bytes(at).map_or(0, <[u8]>::len),
+            _ => 0,
+        };
+        let left = self.left.get().saturating_sub(1 + text / 32);
+        self.left.set(left);
+        left > 0
+    }
+
+    /// It holds too much, and is not looked at any further.
+    pub(super) fn is_spent(self) -> bool {
+        self.left.get() == 0
+    }
 }
 
 /// The value at `at` as a reply: a script's result.
 pub(super) fn to_reply(stack: &mut Stack, at: i32, reading: Reading, depth: usize) -> Reply {
+    if !reading.takes(stack, at) {
+        return Reply::Nil;
+    }
     match stack.kind(at) {
         Kind::Text => Reply::Bulk(Bytes::from(stack.bytes(at).unwrap_or_default())),
         Kind::Number => Reply::Int(c_cast(stack.number(at).unwrap_or_default())),
@@ -192,7 +220,7 @@ fn table_reply(stack: &mut Stack, at: i32, reading: Reading, depth: usize) -> Re
     let mut out = Vec::with_capacity(stack.len(at));
     for index in 1.. {
         stack.push_item(at, index);
-        if stack.kind(top + 1) == Kind::Nil {
+        if stack.kind(top + 1) == Kind::Nil || reading.is_spent() {
             stack.pop(1);
             break;
         }
@@ -234,7 +262,7 @@ fn special(stack: &mut Stack, at: i32, reading: Reading, depth: usize) -> Option
         if stack.kind(field) == Kind::Table {
             let mut out = Vec::new();
             stack.push_nil();
-            while stack.next(field) {
+            while !reading.is_spent() && stack.next(field) {
                 out.push(to_reply(stack, field + 1, reading, depth + 1));
                 if values {
                     out.push(to_reply(stack, field + 2, reading, depth + 1));

@@ -275,6 +275,20 @@ fn no_depth_is_too_deep() {
 }
 
 /// Such a reply fits into half of what threads have.
+/// A reply ends, whatever the table is that it is made of.
+#[test]
+fn endless_replies_are_refused() {
+    for script in [
+        "local t = {} t[1] = t t[2] = t return t",
+        "local t = {} t.map = t t.x = t return {t, t}",
+        "local s, t = string.rep('x', 1e6), {} for i = 1, 1000 do t[i] = s end return t",
+    ] {
+        let reply = run(Version::V7_2, script.as_bytes());
+        let refused = "ERR the simulated server gives no reply of more than 256 MB";
+        assert_eq!(reply, Reply::error(refused), "{script}");
+    }
+}
+
 #[test]
 fn replies_are_nested_deeply() {
     let nested = || {

@@ -493,8 +493,19 @@ impl Inner {
                     (running.version(), running.resp3)
                 };
                 if fine {
-                    let reading = Reading { version, resp3 };
+                    let left = Cell::new(Reading::MOST);
+                    let reading = Reading {
+                        version,
+                        resp3,
+                        left: &left,
+                    };
                     let reply = convert::to_reply(stack, at, reading, 0);
+                    if reading.is_spent() {
+                        return Err(Fail::fixed(
+                            "ERR the simulated server gives no reply of more than 256 MB",
+                        ));
+                    }
+                    left.set(2 * Reading::MOST); // what fitted fits again
                     if job.typed && !matches!(reply, Reply::Error(_)) {
                         let mut bytes = Vec::new();
                         wire::write(&mut bytes, stack, at, reading, 0);

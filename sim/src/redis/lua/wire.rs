@@ -12,6 +12,9 @@ use crate::redis::{Version, number};
 
 /// Appends the value at `at`.
 pub(super) fn write(out: &mut Vec<u8>, stack: &mut Stack, at: i32, reading: Reading, depth: usize) {
+    if !reading.takes(stack, at) {
+        return;
+    }
     match stack.kind(at) {
         Kind::Text => bulk(out, b'$', b"", stack.bytes(at).unwrap_or_default()),
         Kind::Number => {
@@ -41,7 +44,7 @@ fn array(out: &mut Vec<u8>, stack: &mut Stack, at: i32, reading: Reading, depth:
     let mut count = 0;
     loop {
         stack.push_item(at, count + 1);
-        if stack.kind(item) == Kind::Nil {
+        if stack.kind(item) == Kind::Nil || reading.is_spent() {
             break;
         }
         write(&mut items, stack, item, reading, depth + 1);
@@ -82,7 +85,7 @@ fn special(out: &mut Vec<u8>, stack: &mut Stack, at: i32, reading: Reading, dept
             let mut items = Vec::new();
             let mut count = 0u32;
             stack.push_nil();
-            while stack.next(field) {
+            while !reading.is_spent() && stack.next(field) {
                 write(&mut items, stack, field + 1, reading, depth + 1);
                 if kind == b'%' {
                     write(&mut items, stack, field + 2, reading, depth + 1);
