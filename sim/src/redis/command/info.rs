@@ -32,7 +32,8 @@ pub(super) fn info(state: &mut State, args: &[Arg]) -> Out {
     let all = ["all", "everything"].into_iter().any(named);
     let usual = args.len() == 1 || named("default") || all;
     state.gather();
-    let mut lines = Lines(String::new());
+    // Guarded gates ask for one section all the time.
+    let mut lines = Lines(String::with_capacity(1024));
     for name in SECTIONS {
         let wanted = match name {
             "Commandstats" => all,
@@ -53,13 +54,15 @@ struct Lines(String);
 
 impl Lines {
     fn put(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.0, "{name}:{value}\r\n");
+        self.0.push_str(name);
+        let _ = write!(self.0, ":{value}\r\n");
     }
 
     /// Lines that are always the same: `name:value` each.
     fn fixed(&mut self, lines: &[&str]) {
         for line in lines {
-            let _ = write!(self.0, "{line}\r\n");
+            self.0.push_str(line);
+            self.0.push_str("\r\n");
         }
     }
 }
