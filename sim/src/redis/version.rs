@@ -70,6 +70,8 @@ since! {
     rank_with_score V7_2;
     /// Floats are written in the fewest digits that read back.
     shortest_floats V7_2;
+    /// A script's numbers that are integers are written as such: zero has no sign.
+    scripts_write_integers V7_2;
     /// `BITCOUNT` and `BITPOS` take `BIT` and `BYTE`.
     counts_single_bits V7_0;
     /// `BITCOUNT` and `BITPOS` read all arguments before they look for the key.

@@ -348,7 +348,9 @@ pub(super) fn read_args<'a>(
             Some(bytes) => *arg = Arg::Plain(bytes),
             None if stack.kind(at) == Kind::Number => {
                 numbers = true;
-                number::write_f64(text, stack.number(at).unwrap_or(0.0), version);
+                let value = stack.number(at).unwrap_or(0.0);
+                let drops_sign = value == 0.0 && version.scripts_write_integers();
+                number::write_f64(text, if drops_sign { 0.0 } else { value }, version);
                 text.push(b' ');
             }
             None => {
