@@ -91,6 +91,13 @@ fn parse_short_decimal(text: &[u8]) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
+/// Whether it begins as a hexadecimal number does.
+pub(super) fn is_hexadecimal(text: &[u8]) -> bool {
+    let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
+    let unsigned = unsigned.unwrap_or(text);
+    unsigned.starts_with(b"0x") || unsigned.starts_with(b"0X")
+}
+
 fn parse_hex(text: &str) -> Option<f64> {
     let (mantissa, exponent) = match text.split_once(['p', 'P']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),

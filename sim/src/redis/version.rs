@@ -97,6 +97,9 @@ since! {
     reads_waiting_in_scripts V8_0 or Valkey8;
     /// `HSCAN` takes `NOVALUES`.
     scans_without_values V8_0 or Valkey8;
+    /// Bounds of scores, and what `SORT` sorts by, are read by another library than
+    /// C's: no hexadecimal digits, no spaces before.
+    reads_plain_floats V8_0 or Valkey9;
     /// `XREAD` takes `+` for the last entry there is.
     reads_last V8_0 or Valkey8;
     /// How far a group is behind is known as soon as what lies ahead of it is.
@@ -141,6 +144,11 @@ impl Version {
     /// An empty text is no number where the others have always taken it for 0.
     pub(super) const fn nothing_is_no_number(self) -> bool {
         matches!(self, Self::Valkey9)
+    }
+
+    /// Scores may have hexadecimal digits.
+    pub(super) const fn reads_hexadecimal(self) -> bool {
+        !matches!(self, Self::Valkey9)
     }
 
     /// `XREAD` finds it wrong to ask a stream for its last entry that never had one.

@@ -36,6 +36,16 @@ pub(super) fn made_up(placeholder: &str, picks: &[usize], place: u64) -> Option<
     let mut out = Vec::new();
     match placeholder {
         "number" => number(&mut draw, &mut out),
+        // Whether zero keeps its sign depends on what the set has been through:
+        // `SORT` makes a large one of it.
+        "score" => {
+            number(&mut draw, &mut out);
+            let value = std::str::from_utf8(&out).ok();
+            let value = value.and_then(|text| text.parse::<f64>().ok());
+            if out.starts_with(b"-") && value == Some(0.0) {
+                out.remove(0);
+            }
+        }
         "json" => json(&mut draw, &mut out, 0),
         "packed" => packed(&mut draw, &mut out, 0),
         "layout" => some_of(&mut draw, &mut out, LAYOUT, 6),

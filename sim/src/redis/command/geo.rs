@@ -3,15 +3,15 @@
 use sluice_core::redis::{Bytes, Reply};
 
 use super::{Arg, Fail, Out, int, zsets};
-use crate::redis::State;
 use crate::redis::extended::Extended;
 use crate::redis::geo::{Point, Shape};
 use crate::redis::value::{Typed, ZSet};
+use crate::redis::{State, Version};
 
-fn point(args: &[Arg]) -> Result<Point, Fail> {
+fn point(args: &[Arg], version: Version) -> Result<Point, Fail> {
     let point = Point {
-        x: args[0].float()?,
-        y: args[1].float()?,
+        x: args[0].float(version)?,
+        y: args[1].float(version)?,
     };
     if point.is_valid() {
         return Ok(point);
@@ -31,13 +31,13 @@ fn unit(arg: &Arg) -> Result<f64, Fail> {
     ))
 }
 
-fn number(arg: &Arg, what: &'static str) -> Result<f64, Fail> {
-    arg.float().map_err(|_| Fail::fixed(what))
+fn number(arg: &Arg, what: &'static str, version: Version) -> Result<f64, Fail> {
+    arg.float(version).map_err(|_| Fail::fixed(what))
 }
 
 /// `radius unit`; the shape in metres, and the unit.
-fn circle(args: &[Arg]) -> Result<(Shape, f64), Fail> {
-    let radius = number(&args[0], "ERR need numeric radius")?;
+fn circle(args: &[Arg], version: Version) -> Result<(Shape, f64), Fail> {
+    let radius = number(&args[0], "ERR need numeric radius", version)?;
     if radius < 0.0 {
         return Err(Fail::fixed("ERR radius cannot be negative"));
     }
@@ -47,9 +47,9 @@ fn circle(args: &[Arg]) -> Result<(Shape, f64), Fail> {
 }
 
 /// `width height unit`.
-fn rectangle(args: &[Arg]) -> Result<(Shape, f64), Fail> {
-    let width = number(&args[0], "ERR need numeric width")?;
-    let height = number(&args[1], "ERR need numeric height")?;
+fn rectangle(args: &[Arg], version: Version) -> Result<(Shape, f64), Fail> {
+    let width = number(&args[0], "ERR need numeric width", version)?;
+    let height = number(&args[1], "ERR need numeric height", version)?;
     if width < 0.0 || height < 0.0 {
         return Err(Fail::fixed("ERR height or width cannot be negative"));
     }
@@ -68,7 +68,7 @@ pub(super) fn geoadd(state: &mut State, args: &[Arg]) -> Out {
     }
     let mut scored: Vec<(Bytes, Bytes)> = Vec::new();
     for place in places.chunks_exact(3) {
-        let score = point(place)?.score();
+        let score = point(place, state.version)?.score();
         let score = itoa::Buffer::new().format(score as i64).as_bytes().into();
         scored.push((score, place[2].shared()));
     }
@@ -205,21 +205,21 @@ impl<'a> Search<'a> {
                 self.around_member = true;
                 rest = &after[1..];
             } else if searches && word.is("FROMLONLAT") && enough(2) && !self.around_member {
-                self.centre = Some(point(after)?);
+                self.centre = Some(point(after, state.version)?);
                 rest = &after[2..];
             } else if searches
                 && word.is("BYRADIUS")
                 && enough(2)
                 && !matches!(self.shape, Some((Shape::Box { .. }, _)))
             {
-                self.shape = Some(circle(after)?);
+                self.shape = Some(circle(after, state.version)?);
                 rest = &after[2..];
             } else if searches
                 && word.is("BYBOX")
                 && enough(3)
                 && !matches!(self.shape, Some((Shape::Circle { .. }, _)))
             {
-                self.shape = Some(rectangle(after)?);
+                self.shape = Some(rectangle(after, state.version)?);
                 rest = &after[3..];
             } else {
                 return Err(Fail::SYNTAX);
@@ -353,12 +353,12 @@ fn by_radius(state: &mut State, args: &[Arg], member: bool, form: Form) -> Out {
     let options = if member {
         if known {
             told.centre = place_of(state, &args[1], &args[2])?;
-            told.shape = Some(circle(&args[3..])?);
+            told.shape = Some(circle(&args[3..], state.version)?);
         }
         &args[5..]
     } else {
-        told.centre = Some(point(&args[2..])?);
-        told.shape = Some(circle(&args[4..])?);
+        told.centre = Some(point(&args[2..], state.version)?);
+        told.shape = Some(circle(&args[4..], state.version)?);
         &args[6..]
     };
     told.options(state, &args[1], options, form)?;

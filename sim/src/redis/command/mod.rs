@@ -101,8 +101,10 @@ impl Arg<'_> {
     }
 
     /// A float, or the error that Redis answers.
-    pub(super) fn float(&self) -> Result<f64, Fail> {
-        number::parse_f64(self).ok_or(Fail::NOT_A_FLOAT)
+    pub(super) fn float(&self, version: super::Version) -> Result<f64, Fail> {
+        number::parse_f64(self)
+            .filter(|_| version.reads_hexadecimal() || !number::is_hexadecimal(self))
+            .ok_or(Fail::NOT_A_FLOAT)
     }
 }
 

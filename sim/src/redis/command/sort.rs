@@ -107,11 +107,15 @@ fn c_string(text: &[u8]) -> &[u8] {
 
 /// `strtod`, to which nothing is 0.
 fn number(text: &[u8], version: Version) -> Result<f64, Fail> {
-    let text = c_string(text).trim_ascii_start();
+    let text = c_string(text);
+    let plain = version.reads_plain_floats();
+    let text = if plain { text } else { text.trim_ascii_start() };
     if text.is_empty() && !version.nothing_is_no_number() {
         return Ok(0.0);
     }
-    number::parse_f64(text).ok_or(Fail::fixed(
+    let hexadecimal = plain && number::is_hexadecimal(text);
+    let value = number::parse_f64(text).filter(|_| !hexadecimal);
+    value.ok_or(Fail::fixed(
         "ERR One or more scores can't be converted into double",
     ))
 }

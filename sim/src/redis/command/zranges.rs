@@ -59,7 +59,7 @@ impl LexBound<'_> {
     }
 }
 
-fn score_edge(arg: &Arg) -> Result<Edge<f64>, Fail> {
+fn score_edge(arg: &Arg, version: Version) -> Result<Edge<f64>, Fail> {
     let (text, excluded) = match arg.split_first() {
         Some((b'(', rest)) => (rest, true),
         _ => (&**arg, false),
@@ -67,7 +67,11 @@ fn score_edge(arg: &Arg) -> Result<Edge<f64>, Fail> {
     // This one is `strtod` on its own: leading spaces and overflow pass, and nothing
     // at all is 0.
     let nothing = text.is_empty();
-    let text = text.trim_ascii_start();
+    let plain = version.reads_plain_floats();
+    let text = if plain { text } else { text.trim_ascii_start() };
+    if plain && number::is_hexadecimal(text) {
+        return Err(NOT_SCORES);
+    }
     let value = number::parse_f64(text).or_else(|| {
         let plain: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
         (!plain.is_nan()).then_some(plain)
@@ -99,10 +103,10 @@ fn lex_edge<'a>(arg: &Arg<'a>) -> Result<Edge<LexBound<'a>>, Fail> {
 }
 
 impl<'a> Bounds<'a> {
-    fn read(by: By, low: &Arg<'a>, high: &Arg<'a>) -> Result<Self, Fail> {
+    fn read(by: By, low: &Arg<'a>, high: &Arg<'a>, version: Version) -> Result<Self, Fail> {
         Ok(match by {
             By::Rank => Self::Rank(low.int()?, high.int()?),
-            By::Score => Self::Score(score_edge(low)?, score_edge(high)?),
+            By::Score => Self::Score(score_edge(low, version)?, score_edge(high, version)?),
             By::Lex => Self::Lex(lex_edge(low)?, lex_edge(high)?),
         })
     }
@@ -147,6 +151,7 @@ fn query<'a>(
     fixed: Option<By>,
     reverse: bool,
     storing: bool,
+    version: Version,
 ) -> Result<Query<'a>, Fail> {
     let mut by = fixed.unwrap_or(By::Rank);
     let (mut reverse, mut scores, mut limit) = (reverse, false, None);
@@ -188,7 +193,7 @@ fn query<'a>(
         reverse,
         scores,
         limit,
-        bounds: Bounds::read(by, low, high)?,
+        bounds: Bounds::read(by, low, high, version)?,
     })
 }
 
@@ -217,7 +222,7 @@ fn select<'a>(zset: &'a ZSet, query: &Query) -> Vec<(&'a Bytes, f64)> {
 }
 
 fn range(state: &mut State, args: &[Arg], by: Option<By>, reverse: bool) -> Out {
-    let query = query(args, by, reverse, false)?;
+    let query = query(args, by, reverse, false, state.version)?;
     let version = state.version;
     let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
         return Ok(Reply::Array(Vec::new()));
@@ -226,7 +231,7 @@ fn range(state: &mut State, args: &[Arg], by: Option<By>, reverse: bool) -> Out 
 }
 
 pub(super) fn zrangestore(state: &mut State, args: &[Arg]) -> Out {
-    let query = query(&args[1..], None, false, true)?;
+    let query = query(&args[1..], None, false, true, state.version)?;
     let mut kept = ZSet::default();
     if let Some(zset) = state.db.read::<ZSet>(&args[2])? {
         for (member, score) in select(zset, &query) {
@@ -288,7 +293,7 @@ pub(super) fn zrevrangebylex(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn count(state: &mut State, args: &[Arg], by: By) -> Out {
-    let bounds = Bounds::read(by, &args[2], &args[3])?;
+    let bounds = Bounds::read(by, &args[2], &args[3], state.version)?;
     let Some(zset) = state.db.read::<ZSet>(&args[1])? else {
         return int(0);
     };
@@ -305,7 +310,7 @@ pub(super) fn zlexcount(state: &mut State, args: &[Arg]) -> Out {
 }
 
 fn remove(state: &mut State, args: &[Arg], by: By) -> Out {
-    let bounds = Bounds::read(by, &args[2], &args[3])?;
+    let bounds = Bounds::read(by, &args[2], &args[3], state.version)?;
     let Some(zset) = state.db.edit::<ZSet>(&args[1])? else {
         return int(0);
     };

@@ -122,7 +122,7 @@ fn query(
     while let [word, after @ ..] = rest {
         if weighed && word.is("WEIGHTS") && after.len() >= count {
             for (source, weight) in query.sources.iter_mut().zip(after) {
-                let weight = weight.float();
+                let weight = weight.float(state.version);
                 source.weight =
                     weight.map_err(|_| Fail::fixed("ERR weight value is not a float"))?;
             }

@@ -81,7 +81,7 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
     // All of them before anything is changed.
     let mut given = SmallVec::<[f64; 4]>::new();
     for pair in pairs.clone() {
-        given.push(pair[0].float()?);
+        given.push(pair[0].float(state.version)?);
     }
     let version = state.version;
     if xx && state.db.read::<ZSet>(key)?.is_none() {
