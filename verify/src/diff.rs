@@ -342,6 +342,14 @@ impl Pair {
             return self.unspecified(&inner);
         }
         let valkey = matches!(self.version, Version::Valkey8 | Version::Valkey9);
+        // Its Lua has tables in another order.
+        let orders = |arg: &Bytes| {
+            let calls = |name: &[u8]| arg.windows(name.len()).any(|part| part == name);
+            calls(b"cjson.encode(") || calls(b"cmsgpack.pack(")
+        };
+        if valkey && command.args.iter().any(orders) {
+            return true;
+        }
         if valkey && command.name().starts_with(b"Z") {
             let negative = |pair: &[Bytes]| {
                 pair[0].eq_ignore_ascii_case(b"limit") && pair[1].starts_with(b"-")

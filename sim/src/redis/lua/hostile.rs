@@ -274,7 +274,124 @@ fn no_depth_is_too_deep() {
     }
 }
 
-/// Such a reply fits into half of what threads have.
+/// A reply ends, whatever the table is that it is made of.
+#[test]
+fn endless_replies_are_refused() {
+    for script in [
+        "local t = {} t[1] = t t[2] = t return t",
+        "local t = {} t.map = t t.x = t return {t, t}",
+        "local s, t = string.rep('x', 1e6), {} for i = 1, 1000 do t[i] = s end return t",
+    ] {
+        let reply = run(Version::V7_2, script.as_bytes());
+        let refused = "ERR the simulated server gives no reply of more than 256 MB";
+        assert_eq!(reply, Reply::error(refused), "{script}");
+    }
+}
+
+/// Such a reply fits into the stack of a thread, which tests have, too: 2 MB.
+#[test]
+fn replies_are_nested_deeply() {
+    for depth in [64, 999, 1_000] {
+        let script = format!("local t = 7 for i = 1, {depth} do t = {{t}} end return t");
+        let reply = format!("{:?}", run(Version::V7_0, script.as_bytes()));
+        let nested = [&*"[".repeat(depth), ":7", &*"]".repeat(depth)].concat();
+        assert!(reply == nested, "{depth}");
+    }
+}
+
+/// Runs a script for a client of RESP3; the reply is whole in both protocols.
+fn run(version: Version, script: &[u8]) -> Reply {
+    let mut bench = Bench::new();
+    bench.server = crate::redis::Server::with_version(version);
+    let id = SessionId(1);
+    bench.server.connect(bench.now_us, id, "a:1", "b:1");
+    bench.run("HELLO 3");
+    let eval = Command::new("EVAL").arg(script).arg("1").arg("k").arg("v");
+    let reply = (bench.server).execute(&bench.engine, bench.now_us, id, &eval);
+    match bench.server.poll_typed() {
+        Some(bytes) => assert_eq!(after_one(&bytes), Some(&[][..]), "{}", bytes.escape_ascii()),
+        None => assert!(matches!(reply, Reply::Error(_)), "{reply:?}"),
+    }
+    // The server is as good as before.
+    let stale = bench.run("GET nothing");
+    assert!(
+        stale == "nil" || stale.starts_with("-MASTERDOWN"),
+        "{stale}"
+    );
+    let _ = bench.server.digest();
+    reply
+}
+
+fn versions() -> impl Strategy<Value = Version> {
+    prop::sample::select(Version::ALL.to_vec())
+}
+
+/// Lua's own ends the process here.
+#[test]
+fn unpack_counts_without_overflow() {
+    let cases = [
+        ("-2, 2147483647", Err(())),
+        ("0, 2147483647", Err(())),
+        ("-2147483648, -2", Err(())),
+        ("-2147483648, 2147483647", Err(())),
+        ("1, 8000", Err(())),
+        ("2147483647, 2147483647", Ok("[]")),
+        ("-1, -2", Ok("[]")),
+        ("2", Ok("[:2, :3]")),
+        ("3, 9", Ok("[:3]")),
+    ];
+    for (range, expected) in cases {
+        let script = format!("return {{unpack({{1, 2, 3}}, {range})}}");
+        let reply = format!("{:?}", run(Version::V7_2, script.as_bytes()));
+        match expected {
+            Ok(text) => assert_eq!(reply, text, "{script}"),
+            Err(()) => assert!(reply.contains("too many results to unpack"), "{reply}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_run_or_refused(version in versions(), script in noise()) {
+        let reply = run(version, &script);
+        prop_assert!(weight(&reply) < 10_000 + 4 * script.len());
+    }
+
+    #[test]
+    fn any_value_crosses_the_bridge(
+        version in versions(),
+        a in value(),
+        b in value(),
+        what in prop::sample::select(&USES[..]),
+    ) {
+        let script = format!("local A, B = {a}, {b} {what}");
+        let reply = run(version, script.as_bytes());
+        // The widest is `_G`, the deepest a table within itself.
+        prop_assert!(weight(&reply) < 2_000_000, "{script}");
+    }
+}
+
+/// The nesting that is allowed can be set; the stack is what it is.
+#[test]
+fn no_depth_is_too_deep() {
+    for script in [
+        "local t = {} t[1] = t cjson.encode_max_depth(1e9) return cjson.encode(t)",
+        "local t = {} t.x = t cjson.encode_max_depth(1e9) return cjson.encode(t)",
+        "cjson.decode_max_depth(1e9) return #cjson.decode(string.rep('[', 1e6))",
+        "cjson.decode_max_depth(1e9) return #cjson.decode(string.rep('{\"a\":', 1e6))",
+        "local t = {} t[1] = t return cmsgpack.pack(t)",
+        "return #cmsgpack.unpack(string.rep('\\145', 1e6))",
+        "return #cmsgpack.unpack(string.rep('\\129\\1', 1e6))",
+        "local t = 1 for i = 1, 1e5 do t = {t} end return t",
+        "local t = 1 for i = 1, 1e5 do t = {map = {a = t}} end return t",
+    ] {
+        let reply = run(Version::V7_0, script.as_bytes());
+        assert!(weight(&reply) < 10_000, "{script}");
+        assert!(reply == reply.clone());
+        assert!(format!("{reply:?}").len() < 100_000);
+    }
+}
+
 /// A reply ends, whatever the table is that it is made of.
 #[test]
 fn endless_replies_are_refused() {
