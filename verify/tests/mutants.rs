@@ -36,8 +36,8 @@ fn every_mutant_is_killed_by_the_property_it_names() {
             row.class, row.mutant, row.property, row.cells
         );
     }
-    // What is too rare for one trial at random has to die by another strategy; one
-    // of its trials in twenty takes more than a thousand runs.
+    // What is too rare for one trial at random has to die by another strategy, and
+    // sooner or later.
     let longer = matrix::Effort {
         budget: 5 * EFFORT.budget,
         ..EFFORT
