@@ -567,6 +567,20 @@ unsafe extern "C-unwind" fn upvalue(l: *mut lua_State) -> c_int {
     }
 }
 
+/// `getmetatable` of Lua's `debug`: whatever `__metatable` says.
+pub(super) fn metatable(lua: &Lua) -> mlua::Result<Function> {
+    // SAFETY: one push.
+    unsafe { lua.exec_raw((), |l| ffi::lua_pushcfunction(l, metatable_of)) }
+}
+
+unsafe extern "C-unwind" fn metatable_of(l: *mut lua_State) -> c_int {
+    // SAFETY: the argument is checked; there is room for what is pushed.
+    unsafe {
+        ffi::luaL_checkany(l, 1);
+        ffi::lua_getmetatable(l, 1)
+    }
+}
+
 /// `setupvalue` of Lua's `debug`; returns nothing.
 pub(super) fn setupvalue(lua: &Lua) -> mlua::Result<Function> {
     // SAFETY: one push.

@@ -17,10 +17,11 @@
 -- returns `find`, `save` and `restore`.
 local native, F, L, real_of, callbacks = ...
 
-local error, ipairs, next, setmetatable, tonumber, type = error, ipairs, next, setmetatable, tonumber, type
-local getmetatable, find_text, format, sub = getmetatable, string.find, string.format, string.sub
+local error, ipairs, next, setmetatable, tonumber, type, unpack =
+    error, ipairs, next, setmetatable, tonumber, type, unpack
+local find_text, format, sub = string.find, string.format, string.sub
 local concat, sort = table.concat, table.sort
-local getupvalue, setupvalue = native.getupvalue, native.setupvalue
+local getupvalue, setupvalue, metatable = native.getupvalue, native.setupvalue, native.metatable
 
 -- What every library finds, by its name, and the other way round.
 local by_name, name_of = {}, {}
@@ -39,7 +40,14 @@ local function give_names()
             for field, inner in next, real_of[v] or {} do give(root .. name .. "." .. field, inner) end
         end
     end
+    give("of texts", F.getmetatable(""))
+    give("of globals", F.getmetatable(F._G))
 end
+
+-- No longer array has holes that matter: where a table with holes ends depends on
+-- the room that it was given.
+local ROOM = 64
+local NONE = {}
 
 -- Tables come in an order of their own only if their keys have one.
 local function ordered(key)
@@ -100,14 +108,15 @@ local function save(functions)
         elseif kind == "table" then
             ids = ids + 1
             id[v] = ids
-            put("{")
+            local room = #v
+            put("{" .. (room <= ROOM and room or 0) .. ";")
             for key, inner in next, v do
                 ordered(key)
                 write(key)
                 write(inner)
             end
             put("}")
-            write(getmetatable(v))
+            write(metatable(v))
         else
             error("a " .. kind .. " that was made while it ran", 0)
         end
@@ -141,7 +150,7 @@ local function restore(functions, text)
             at = at + len
             return sub(text, at - len, at - 1)
         end
-        local t = {}
+        local t = { unpack(NONE, 1, tonumber(word())) }
         tables[#tables + 1] = t
         while sub(text, at, at) ~= "}" do
             local key = read()

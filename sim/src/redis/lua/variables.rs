@@ -27,6 +27,7 @@ impl Variables {
         let lua = &interpreter.lua;
         let native = lua.create_table()?;
         native.set("getupvalue", raw::getupvalue(lua)?)?;
+        native.set("metatable", raw::metatable(lua)?)?;
         native.set("setupvalue", raw::setupvalue(lua)?)?;
         let field = |name: &str| made.get::<Table>(name);
         let parts: Table = lua
@@ -119,6 +120,13 @@ mod tests {
         redis.register_function('meta', function()
             seen = setmetatable({}, {__index = {far = 'inherited'}})
         end)
+        redis.register_function('locks', function()
+            seen = setmetatable({}, {__metatable = false, __index = {far = 'locked in'}})
+        end)
+        redis.register_function('holes', function()
+            alias = alias or {{1, nil, 3}, {nil, nil, 3}, getmetatable('')}
+            return {#alias[1], #alias[2], tostring(alias[3] == getmetatable(''))}
+        end)
         redis.register_function('far', function() return seen.far or 'none' end)
         redis.register_function('caches', function(keys)
             call = call or redis.call
@@ -153,6 +161,9 @@ mod tests {
             ("FCALL caches 1 k", ":2"),
             ("FCALL meta 0", "nil"),
             ("FCALL far 0", r#""inherited""#),
+            ("FCALL locks 0", "nil"),
+            ("FCALL far 0", r#""locked in""#),
+            ("FCALL far 0", r#""locked in""#),
             (
                 "FCALL_RO far 0",
                 "-ERR Can not execute a script with write flag using *_ro command.",
@@ -161,6 +172,10 @@ mod tests {
             assert_eq!(bench.run(line), reply, "{line}");
         }
         assert_ne!(bench.server.digest(), fresh, "they are part of the state");
+        let mut holes = loaded();
+        for _ in 0..3 {
+            assert_eq!(holes.run("FCALL holes 0"), r#"[:3, :3, "true"]"#);
+        }
         let failed = bench.run("FCALL fails 0");
         assert!(failed.contains("on purpose"), "{failed}");
         assert_eq!(bench.run("FCALL look 0"), r#"[:102, "d", "false"]"#);
