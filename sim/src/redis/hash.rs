@@ -6,6 +6,7 @@ use crate::digest::Digest;
 
 /// The digest of one association. Collections add these up (wrapping), so that
 /// their digest depends on what they hold and not on how it got there.
+#[inline]
 pub(super) fn pair(key: &[u8], value: &[u8]) -> u64 {
     let mut digest = Digest::default();
     digest.write(key);

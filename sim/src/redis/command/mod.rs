@@ -90,6 +90,15 @@ impl Arg<'_> {
         }
     }
 
+    /// The bytes, to look something up with.
+    #[inline]
+    pub(super) fn bytes(&self) -> Cow<'_, Bytes> {
+        match self {
+            Arg::Shared(bytes) => Cow::Borrowed(bytes),
+            Arg::Plain(bytes) => Cow::Owned(Bytes::from(*bytes)),
+        }
+    }
+
     /// Whether it is this word, in any case.
     pub(super) fn is(&self, word: &str) -> bool {
         self.eq_ignore_ascii_case(word.as_bytes())

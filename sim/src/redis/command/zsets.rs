@@ -96,7 +96,7 @@ fn add(state: &mut State, key: &Arg, pairs: &[Arg], options: AddOptions) -> Out 
     let mut last = None;
     let mut failed = None;
     for (given, pair) in given.into_iter().zip(pairs) {
-        zset.update(&pair[1].shared(), |old| {
+        zset.update(&pair[1].bytes(), |old| {
             let new = match old {
                 Some(old) if options.increment => old + given,
                 _ => given,

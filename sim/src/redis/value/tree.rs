@@ -97,13 +97,12 @@ impl Tree {
         if let Node::Leaf(items) = Rc::make_mut(&mut self.root) {
             let from = items.partition_point(|item| item.precedes(before, member));
             items[from].score = score;
-            let before = |item: &Item| item.precedes(score, member);
-            let behind = &items[from + 1..];
-            let up = behind.partition_point(before);
-            if up > 0 {
+            let precedes = |item: &Item| item.precedes(score, member);
+            if score > before {
+                let up = items[from + 1..].partition_point(precedes);
                 items[from..=from + up].rotate_left(1);
             } else {
-                let to = items[..from].partition_point(before);
+                let to = items[..from].partition_point(precedes);
                 items[to..=from].rotate_right(1);
             }
             return;
