@@ -362,6 +362,33 @@ mod tests {
         }
     }
 
+    /// To shift is to remove and to insert, in one leaf and in many.
+    #[test]
+    fn shifts_as_if_it_were_another() {
+        for count in [1u64, 2, 100, 128, 1000] {
+            let (mut one, mut other) = (Tree::default(), Tree::default());
+            for n in 0..count {
+                one.insert((n / 3) as f64, bytes(n));
+                other.insert((n / 3) as f64, bytes(n));
+            }
+            let mut scores: Vec<f64> = (0..count).map(|n| (n / 3) as f64).collect();
+            for round in 0..2000u64 {
+                let n = round * 7919 % count;
+                let score = (round * 104_729 % (count / 3 + 2)) as f64 - 1.0;
+                let before = std::mem::replace(&mut scores[n as usize], score);
+                one.shift(before, &bytes(n), score);
+                other.remove(before, &bytes(n));
+                other.insert(score, bytes(n));
+            }
+            let all = |tree: &Tree| {
+                let items = tree.range(0, usize::MAX);
+                let items = items.iter().map(|item| (item.score, item.member.clone()));
+                items.collect::<Vec<_>>()
+            };
+            assert_eq!(all(&one), all(&other), "{count}");
+        }
+    }
+
     #[test]
     fn a_queue_stays_shallow() {
         let mut tree = Tree::default();
