@@ -234,6 +234,32 @@ fn format_shortest(value: f64) -> String {
 mod tests {
     use super::*;
 
+    /// The short way reads what the long way reads, to the last bit.
+    #[test]
+    fn short_decimals_are_read_as_all_are() {
+        let mut state = 1u64;
+        let mut draw = |bound: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % bound
+        };
+        for _ in 0..100_000 {
+            let len = draw(17);
+            let text: String = (0..len)
+                .map(|_| char::from(b"0123456789012345.-"[draw(18) as usize]))
+                .collect();
+            if let Some(value) = parse_short_decimal(text.as_bytes()) {
+                let long: Option<f64> = text.parse().ok();
+                assert_eq!(Some(value.to_bits()), long.map(f64::to_bits), "{text:?}");
+            }
+        }
+        assert_eq!(parse_short_decimal(b"10.5"), Some(10.5));
+        for text in ["", ".", "-", "-.", "1e5", "+1", "1234567890123456"] {
+            assert_eq!(parse_short_decimal(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
     #[test]
     fn integers_are_strict() {
         assert_eq!(parse_i64(b"0"), Some(0));
